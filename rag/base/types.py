@@ -1,0 +1,297 @@
+"""The types that travel between rooms. All are immutable; a change is a new value.
+
+Wire formats (HTTP bodies, provider JSON, stored payloads) have structs of their own beside their adapters and are
+converted there; nothing here knows how it is serialised.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Literal
+
+from msgspec import Struct
+
+from rag.base.deadline import Deadline
+
+Scalar = str | int | float | bool
+Metadata = Mapping[str, Scalar | Sequence[str]]
+
+Scope = Literal["read", "write", "admin"]
+Role = Literal["query", "passage"]
+Lane = Literal["interactive", "bulk"]
+Origin = Literal["dense", "bm25", "fused", "rerank", "blend"]
+Speaker = Literal["system", "user", "assistant"]
+StopReason = Literal["stop", "length", "content_filter", "insufficient_evidence"]
+
+EVERYONE = "everyone"
+"""The grant that every principal of a tenant holds."""
+
+
+class Principal(Struct, frozen=True, kw_only=True):
+    """Who is asking, as the door authenticated them."""
+
+    subject: str
+    tenant: str
+    groups: frozenset[str] = frozenset()
+    scopes: frozenset[Scope] = frozenset({"read"})
+
+
+class Access(Struct, frozen=True, kw_only=True):
+    """What a caller may touch: the documents of `tenant` whose acl holds one of `grants`.
+
+    `grants=None` is every document of the tenant and is for those who maintain it (ingestion). Build one with
+    `rag.govern.access`; every store call requires one, so none can be forgotten.
+    """
+
+    tenant: str
+    grants: frozenset[str] | None
+
+
+class Match(Struct, frozen=True, kw_only=True, tag="match"):
+    """The field equals one of `any_of` (for a list field: holds one of them)."""
+
+    field: str
+    any_of: tuple[Scalar, ...]
+    negated: bool = False
+
+
+class Range(Struct, frozen=True, kw_only=True, tag="range"):
+    """The numeric or datetime field lies within the given bounds; absent bounds are open."""
+
+    field: str
+    gt: float | datetime | None = None
+    gte: float | datetime | None = None
+    lt: float | datetime | None = None
+    lte: float | datetime | None = None
+
+
+Condition = Match | Range
+Filters = tuple[Condition, ...]
+"""All conditions must hold. Every field is known: `rag.index.filters` refused the others."""
+
+
+class Work(Struct, frozen=True, kw_only=True):
+    """How a piece of work is to be scheduled: for whom, how urgent, until when."""
+
+    tenant: str
+    deadline: Deadline
+    lane: Lane = "interactive"
+
+
+class Document(Struct, frozen=True, kw_only=True):
+    """One parsed document. `version` is the hash of all that is indexed of it, so equal versions need no work."""
+
+    id: str
+    tenant: str
+    uri: str
+    title: str
+    text: str
+    version: str
+    content_hash: str
+    updated_at: datetime
+    acl: tuple[str, ...] = (EVERYONE,)
+    format: str = "text"
+    metadata: Metadata = {}
+
+
+class Chunk(Struct, frozen=True, kw_only=True):
+    """A slice of a document: `text == document.text[start:stop]`, offsets in characters."""
+
+    id: str
+    document_id: str
+    ordinal: int
+    text: str
+    start: int
+    stop: int
+    n_tokens: int
+    headings: tuple[str, ...] = ()
+
+
+class DocumentRecord(Struct, frozen=True, kw_only=True):
+    """What the store remembers of a document besides its chunks."""
+
+    id: str
+    tenant: str
+    uri: str
+    title: str
+    version: str
+    content_hash: str
+    updated_at: datetime
+    acl: tuple[str, ...]
+    format: str
+    n_chunks: int
+    n_chars: int
+    duplicate_of: str | None = None
+    metadata: Metadata = {}
+
+
+class Passage(Struct, frozen=True, kw_only=True):
+    """A chunk as it comes back from a store, with what a reader needs to know of its document."""
+
+    chunk: Chunk
+    uri: str
+    title: str
+    version: str
+    format: str
+    updated_at: datetime
+    metadata: Metadata = {}
+
+
+class LegScore(Struct, frozen=True, kw_only=True):
+    """A score with its origin; `rank` starts at 1. Scores of different origins are never compared."""
+
+    origin: Origin
+    score: float
+    rank: int
+
+
+class Candidate(Struct, frozen=True, kw_only=True):
+    """A passage in the running. `origin` says what `score` means; `legs` is how it came to be here."""
+
+    passage: Passage
+    score: float
+    origin: Origin
+    legs: tuple[LegScore, ...] = ()
+
+
+class Turn(Struct, frozen=True, kw_only=True):
+    """One message of a conversation."""
+
+    role: Speaker
+    content: str
+
+
+class Query(Struct, frozen=True, kw_only=True):
+    """One question, as the door accepted it."""
+
+    text: str
+    principal: Principal
+    request_id: str
+    top_k: int = 5
+    filters: Filters = ()
+    history: tuple[Turn, ...] = ()
+    model: str | None = None
+    max_tokens: int | None = None
+    temperature: float | None = None
+
+
+class Source(Struct, frozen=True, kw_only=True):
+    """One numbered entry of the context: neighbouring chunks of a document, merged.
+
+    `text == document.text[start:stop]`; `candidates` are the ones merged into it, best first.
+    """
+
+    marker: int
+    document_id: str
+    uri: str
+    title: str
+    text: str
+    start: int
+    stop: int
+    n_tokens: int
+    headings: tuple[str, ...]
+    candidates: tuple[Candidate, ...]
+
+
+class Prompt(Struct, frozen=True, kw_only=True):
+    """What a chat model is asked. `question` and `sources` are the same content, for models that read structure."""
+
+    messages: tuple[Turn, ...]
+    template: str
+    n_tokens: int
+    question: str
+    sources: tuple[Source, ...]
+    max_tokens: int
+    temperature: float
+
+
+class TextDelta(Struct, frozen=True, kw_only=True, tag="text"):
+    """The next piece of the answer's text."""
+
+    text: str
+
+
+class Usage(Struct, frozen=True, kw_only=True, tag="usage"):
+    """Tokens of one model call; `estimated` when the provider did not say."""
+
+    input_tokens: int
+    output_tokens: int
+    estimated: bool = False
+
+
+class Finished(Struct, frozen=True, kw_only=True, tag="finished"):
+    """The last event of every model stream that ended well. `confidence` in 0..1 where the model knows one."""
+
+    reason: StopReason
+    model: str
+    confidence: float | None = None
+
+
+ModelEvent = TextDelta | Usage | Finished
+
+
+class Citation(Struct, frozen=True, kw_only=True):
+    """A claim's support: `quote == document.text[start:stop]`. `verified`: the quote carries the claim literally."""
+
+    marker: int
+    chunk_id: str
+    document_id: str
+    uri: str
+    title: str
+    start: int
+    stop: int
+    quote: str
+    verified: bool
+
+
+class Timing(Struct, frozen=True, kw_only=True):
+    """What a piece of batched work went through."""
+
+    queued_s: float
+    ran_s: float
+    batch_size: int
+
+
+class Lineage(Struct, frozen=True, kw_only=True):
+    """What made an answer, so that it can be made again."""
+
+    index: str
+    embedder: str
+    reranker: str
+    model: str
+    template: str
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    """The finished answer. `degraded` names every stage that did less than it was asked to."""
+
+    text: str
+    citations: tuple[Citation, ...]
+    sources: tuple[Source, ...]
+    usage: Usage
+    lineage: Lineage
+    stop_reason: StopReason
+    confidence: float | None = None
+    degraded: tuple[str, ...] = ()
+    cache: str = "off"
+    stages_s: Mapping[str, float] = {}
+
+
+class SourcesFound(Struct, frozen=True, kw_only=True, tag="sources"):
+    """The context the answer will be written from; the first event of every answer."""
+
+    sources: tuple[Source, ...]
+
+
+class Cited(Struct, frozen=True, kw_only=True, tag="citation"):
+    """A citation, as soon as its sentence is complete."""
+
+    citation: Citation
+
+
+class Answered(Struct, frozen=True, kw_only=True, tag="answered"):
+    """The last event of every answer."""
+
+    answer: Answer
+
+
+AnswerEvent = SourcesFound | TextDelta | Cited | Usage | Answered

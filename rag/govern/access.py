@@ -1,0 +1,26 @@
+"""From who is asking to what may be touched: the only place where an `Access` is made."""
+
+from rag.base.errors import Forbidden
+from rag.base.types import EVERYONE, Access, Principal, Scope
+
+
+def readable_by(principal: Principal) -> Access:
+    """What the principal may read: documents of its tenant whose acl grants it, a group of its, or everyone."""
+    groups = {f"group:{group}" for group in principal.groups}
+    return Access(tenant=principal.tenant, grants=frozenset({EVERYONE, f"user:{principal.subject}"} | groups))
+
+
+def managed_in(tenant: str) -> Access:
+    """Every document of the tenant, for ingestion: it must see a document to replace it."""
+    return Access(tenant=tenant, grants=None)
+
+
+def permits(access: Access, tenant: str, acl: tuple[str, ...]) -> bool:
+    """Whether `access` covers a document. An empty acl admits nobody but those who maintain the tenant."""
+    return access.tenant == tenant and (access.grants is None or not access.grants.isdisjoint(acl))
+
+
+def require(principal: Principal, scope: Scope) -> None:
+    """Raises Forbidden unless the principal holds the scope; "admin" holds them all."""
+    if scope not in principal.scopes and "admin" not in principal.scopes:
+        raise Forbidden(f"this needs a key with the scope '{scope}'; yours has: {', '.join(sorted(principal.scopes))}")
