@@ -1,0 +1,129 @@
+"""API keys: who holds one, what it opens, and how one is made.
+
+A token is `gw_<id>_<secret>`. The secret has 256 bits of entropy, so its plain SHA-256 can be stored: there is nothing
+to guess that a slow hash would protect. Only the hash is ever written down.
+"""
+
+import hmac
+import secrets
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from hashlib import sha256
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct
+
+from rag.base.errors import ConfigError, Unauthenticated
+from rag.base.types import Principal, Scope
+
+_PREFIX = "gw_"
+_LOCAL = Principal(subject="local", tenant="default", scopes=frozenset({"read", "write"}))
+_NO_HASH = "0" * 64
+
+Name = Annotated[str, Meta(min_length=1, max_length=200)]
+
+
+class KeyConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One key as settings or a keys file hold it. `hash` is the SHA-256 of the whole token in hex."""
+
+    id: Annotated[str, Meta(pattern="^[a-z0-9]{4,32}$")]
+    hash: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+    subject: Name
+    tenant: Name = "default"
+    groups: tuple[Name, ...] = ()
+    scopes: frozenset[Scope] = frozenset({"read"})
+    expires_at: Annotated[datetime, Meta(tz=True)] | None = None
+
+
+class KeyRing:
+    """The keys that open the server. With none it admits one local principal, and `check_bind` keeps others out.
+
+    Raises ConfigError when two keys share an id.
+    """
+
+    def __init__(self, keys: Iterable[KeyConfig] = (), now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._now = now
+        self._keys: dict[str, KeyConfig] = {}
+        for key in keys:
+            if key.id in self._keys:
+                raise ConfigError(f"two API keys have the id '{key.id}'; ids are unique", path="keys")
+            self._keys[key.id] = key
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there are no keys, so that whoever reaches the port is let in."""
+        return not self._keys
+
+    def authenticate(self, token: str | None) -> Principal:
+        """The principal who holds the token. Raises Unauthenticated, which never says which part was wrong.
+
+        The time it takes does not depend on how much of the token is right.
+        """
+        if self.is_open:
+            return _LOCAL
+        if not token:
+            raise Unauthenticated("an API key is needed: send `Authorization: Bearer <key>` or `X-API-Key: <key>`")
+        key = self._keys.get(_id_in(token))
+        is_right = hmac.compare_digest(hash_of(token), key.hash if key else _NO_HASH)
+        if key is None or not is_right:
+            raise Unauthenticated("this API key is not known here; check that it was copied wholly")
+        if key.expires_at is not None and self._now() >= key.expires_at:
+            raise Unauthenticated(f"the API key '{key.id}' expired on {key.expires_at:%Y-%m-%d}; ask for a new one")
+        return Principal(subject=key.subject, tenant=key.tenant, groups=frozenset(key.groups), scopes=key.scopes)
+
+
+def new_key(
+    subject: str, *, tenant: str = "default", groups: Iterable[str] = (), scopes: Iterable[Scope] = ("read",)
+) -> tuple[str, KeyConfig]:
+    """A fresh token, to be shown once, and what to keep of it."""
+    identifier = secrets.token_hex(4)
+    token = f"{_PREFIX}{identifier}_{secrets.token_urlsafe(32)}"
+    key = KeyConfig(
+        id=identifier,
+        hash=hash_of(token),
+        subject=subject,
+        tenant=tenant,
+        groups=tuple(groups),
+        scopes=frozenset(scopes),
+    )
+    return token, key
+
+
+def hash_of(token: str) -> str:
+    """The SHA-256 of a token in hex."""
+    return sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def read_keys(path: Path) -> tuple[KeyConfig, ...]:
+    """The keys in a JSON file that holds a list of them. Raises ConfigError that names the place of a fault."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=tuple[KeyConfig, ...])
+    except OSError as error:
+        raise ConfigError(f"the keys file {path} cannot be read: {error.strerror}", path="keys") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"the keys file {path} is not valid: {error}", path="keys") from error
+
+
+def check_bind(host: str, keys: KeyRing) -> None:
+    """Raises ConfigError when `host` can be reached from elsewhere and no key is asked for."""
+    if keys.is_open and not is_loopback(host):
+        raise ConfigError(
+            f"refusing to listen on {host} without API keys: whoever reaches it could read and change every document; "
+            "configure keys, or listen on 127.0.0.1",
+            path="server.host",
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether the address or name stands for this machine only. Names are not resolved: only `localhost` is known."""
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def _id_in(token: str) -> str:
+    return token.removeprefix(_PREFIX).partition("_")[0] if token.startswith(_PREFIX) else ""
