@@ -1,0 +1,311 @@
+"""The one queue of the house: gathers work that waits for the same backend into batches.
+
+Work-conserving: an idle backend starts at once, requests gather only while it is busy, and there is no timer. Which
+waiting items go next is decided by the pure `take_batch`; `Batcher` acts on it. There is no owner loop that could die:
+an arrival or an ended batch schedules one dispatch on the event loop, which also lets all arrivals of one tick join.
+"""
+
+import asyncio
+import math
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Generic, TypeVar
+
+from msgspec import Struct
+
+from rag.base.deadline import Clock
+from rag.base.errors import DeadlineExceeded, GroundwireError, Overloaded, Unavailable
+from rag.base.types import Lane, Timing, Work
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class BatchLimits(Struct, frozen=True, kw_only=True):
+    """What a batch may hold and how much may wait. Token counts of padded backends are `longest x rows`."""
+
+    max_items: int = 64
+    interactive_tokens: int = 2_048
+    bulk_tokens: int = 512
+    """Smaller: a question that arrives waits for the running bulk batch."""
+    padded: bool = False
+    max_pad_waste: float = 0.15
+    max_age_s: float = 0.5
+    """From this age on an item goes first, whatever its lane and tenant: nothing starves."""
+    queue_tokens: int = 200_000
+    """Per lane, so that ingestion never fills the queue of those who ask."""
+
+
+class Ticket(Struct, frozen=True):
+    """What the scheduler knows of one waiting item. `turn` is its tenant's virtual start time, in tokens."""
+
+    n_tokens: int
+    lane: Lane
+    turn: float
+    enqueued_s: float
+
+
+class BatchReport(Struct, frozen=True, kw_only=True):
+    """One batch that ran: for metrics and for the span that links to the requests it served."""
+
+    queue: str
+    n_items: int
+    n_tokens: int
+    padded_tokens: int
+    waited_s: float
+    ran_s: float
+    failed: bool
+
+
+def take_batch(waiting: Sequence[Ticket], now_s: float, limits: BatchLimits) -> list[int]:
+    """The indices of the items that run next, in the order in which they should run.
+
+    The head is the oldest item past its age bound, else the interactive item whose tenant has had the least, else the
+    bulk one. Others of its lane join in the same order while the budget holds and, where rows are padded, while
+    padding wastes at most `max_pad_waste` of the batch. An item over the budget runs alone.
+    """
+    if not waiting:
+        return []
+
+    def order(index: int) -> tuple[bool, bool, float, float]:
+        ticket = waiting[index]
+        fresh = now_s - ticket.enqueued_s < limits.max_age_s
+        return (fresh, ticket.lane == "bulk" and fresh, ticket.turn if fresh else 0.0, ticket.enqueued_s)
+
+    ranked = sorted(range(len(waiting)), key=order)
+    head = waiting[ranked[0]]
+    budget = limits.bulk_tokens if head.lane == "bulk" else limits.interactive_tokens
+    batch = [ranked[0]]
+    longest, total = head.n_tokens, head.n_tokens
+    for index in ranked[1:]:
+        if len(batch) == limits.max_items:
+            break
+        ticket = waiting[index]
+        grown, summed = max(longest, ticket.n_tokens), total + ticket.n_tokens
+        cost = grown * (len(batch) + 1) if limits.padded else summed
+        wasteful = limits.padded and cost - summed > limits.max_pad_waste * cost
+        if ticket.lane == head.lane and cost <= budget and not wasteful:
+            batch.append(index)
+            longest, total = grown, summed
+    return batch
+
+
+class _Waiter(Generic[Item, Result]):
+    """One queued item with the future of the one who waits for it."""
+
+    __slots__ = ("deadline_s", "future", "item", "ticket")
+
+    def __init__(self, item: Item, ticket: Ticket, deadline_s: float) -> None:
+        self.item = item
+        self.ticket = ticket
+        self.deadline_s = deadline_s
+        self.future: asyncio.Future[tuple[Result, Timing]] = asyncio.get_running_loop().create_future()
+
+
+class Batcher(Generic[Item, Result]):
+    """Runs items through `run` in batches, at most `n_parallel` at a time.
+
+    `run` gets a list of items and gives one result, or one exception, for each, in order. If it raises, the batch is
+    halved and run again until the item at fault stands alone: only its caller sees the error.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        run: Callable[[list[Item]], Awaitable[Sequence[Result | BaseException]]],
+        *,
+        limits: BatchLimits,
+        n_parallel: int = 1,
+        on_batch: Callable[[BatchReport], None] | None = None,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        self._name = name
+        self._run = run
+        self._limits = limits
+        self._n_parallel = n_parallel
+        self._on_batch = on_batch
+        self._clock = clock
+        self._waiting: list[_Waiter[Item, Result]] = []
+        self._queued_tokens: dict[Lane, int] = {"interactive": 0, "bulk": 0}
+        self._turns: dict[str, float] = {}
+        self._virtual_s = 0.0
+        self._running: set[asyncio.Task[None]] = set()
+        self._scheduled = False
+        self._closed = False
+        self._tokens_per_s = 10_000.0
+
+    async def submit(self, item: Item, n_tokens: int, work: Work) -> tuple[Result, Timing]:
+        """The result for one item. Raises Overloaded, DeadlineExceeded, Unavailable, or what `run` raised for it."""
+        return (await self.submit_all([(item, n_tokens)], work))[0]
+
+    async def submit_all(self, items: Sequence[tuple[Item, int]], work: Work) -> list[tuple[Result, Timing]]:
+        """The results for several (item, n_tokens), in order: all are admitted or none, and one failure fails all."""
+        waiters = self._admit(items, work)
+        try:
+            return [await waiter.future for waiter in waiters]
+        finally:
+            self._abandon(waiters)
+
+    def queue_depth(self) -> int:
+        """How many items wait."""
+        return len(self._waiting)
+
+    def predicted_wait_s(self, lane: Lane = "interactive") -> float:
+        """How long a new item would wait, from the tokens before it and the speed of recent batches."""
+        before = self._queued_tokens["interactive"] + (self._queued_tokens["bulk"] if lane == "bulk" else 0)
+        return before / self._tokens_per_s
+
+    async def aclose(self) -> None:
+        """Refuses new work, fails what waits, and waits for the batches that run."""
+        self._closed = True
+        self._fail_all(Unavailable(f"the {self._name} queue is closing; try again on another instance"))
+        await asyncio.gather(*self._running, return_exceptions=True)
+
+    def _admit(self, items: Sequence[tuple[Item, int]], work: Work) -> list[_Waiter[Item, Result]]:
+        if self._closed:
+            raise Unavailable(f"the {self._name} queue is closed; try again on another instance")
+        n_tokens = sum(n for _, n in items)
+        queued = self._queued_tokens[work.lane]
+        if queued and queued + n_tokens > self._limits.queue_tokens:
+            raise Overloaded(
+                f"the {self._name} queue is full ({queued} of {self._limits.queue_tokens} tokens wait)",
+                retry_after_s=math.ceil(queued / self._tokens_per_s),
+            )
+        waiters = []
+        for item, n in items:
+            turn = max(self._virtual_s, self._turns.get(work.tenant, 0.0))
+            self._turns[work.tenant] = turn + n
+            ticket = Ticket(n, work.lane, turn, self._clock())
+            waiters.append(_Waiter[Item, Result](item, ticket, work.deadline.at_s))
+        self._queued_tokens[work.lane] += n_tokens
+        self._waiting.extend(waiters)
+        self._schedule()
+        return waiters
+
+    def _abandon(self, waiters: Iterable[_Waiter[Item, Result]]) -> None:
+        for waiter in waiters:
+            if not waiter.future.done():
+                waiter.future.cancel()
+            elif not waiter.future.cancelled():
+                waiter.future.exception()  # retrieved: a group's other failures are not warnings
+
+    def _schedule(self) -> None:
+        if not self._scheduled:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._dispatch)
+
+    def _dispatch(self) -> None:
+        self._scheduled = False
+        try:
+            self._drop_the_departed()
+            while self._waiting and len(self._running) < self._n_parallel:
+                self._start(self._take())
+        except Exception as fault:  # noqa: BLE001 - a seam: a fault of the scheduler must fail its waiters, not hang them
+            self._closed = True
+            self._fail_all(
+                Unavailable(f"the {self._name} scheduler failed: {type(fault).__name__}; restart the server")
+            )
+
+    def _drop_the_departed(self) -> None:
+        now_s = self._clock()
+        kept = []
+        for waiter in self._waiting:
+            if waiter.deadline_s <= now_s and not waiter.future.done():
+                waited_s = now_s - waiter.ticket.enqueued_s
+                waiter.future.set_exception(
+                    DeadlineExceeded(f"waited {waited_s:.2f} s in the {self._name} queue, past the request's deadline")
+                )
+            if waiter.future.done():
+                self._queued_tokens[waiter.ticket.lane] -= waiter.ticket.n_tokens
+            else:
+                kept.append(waiter)
+        self._waiting = kept
+
+    def _take(self) -> list[_Waiter[Item, Result]]:
+        chosen = take_batch([waiter.ticket for waiter in self._waiting], self._clock(), self._limits)
+        batch = [self._waiting[index] for index in chosen]
+        taken = set(chosen)
+        self._waiting = [waiter for index, waiter in enumerate(self._waiting) if index not in taken]
+        for waiter in batch:
+            self._queued_tokens[waiter.ticket.lane] -= waiter.ticket.n_tokens
+            self._virtual_s = max(self._virtual_s, waiter.ticket.turn)
+        if not self._waiting:
+            self._turns.clear()  # an idle queue owes nobody anything
+            self._virtual_s = 0.0
+        return batch
+
+    def _start(self, batch: list[_Waiter[Item, Result]]) -> None:
+        task = asyncio.get_running_loop().create_task(self._serve(batch), name=f"{self._name} batch")
+        self._running.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        if self._waiting:
+            self._schedule()
+
+    async def _serve(self, batch: list[_Waiter[Item, Result]]) -> None:
+        started_s = self._clock()
+        error: BaseException | None = None
+        results: Sequence[Result | BaseException] = ()
+        try:
+            results = await self._run([waiter.item for waiter in batch])
+        except Exception as fault:  # noqa: BLE001 - a seam: whatever the backend raises belongs to the callers
+            error = fault
+        except asyncio.CancelledError:
+            self._settle(batch, [Unavailable(f"the {self._name} queue was stopped")] * len(batch), started_s)
+            raise
+        self._report(batch, started_s, failed=error is not None)
+        if error is None and len(results) != len(batch):
+            error = RuntimeError(f"{self._name} gave {len(results)} results for {len(batch)} items")
+        if error is None:
+            self._settle(batch, results, started_s)
+        elif len(batch) == 1 or isinstance(error, GroundwireError):
+            self._settle(batch, [error] * len(batch), started_s)
+        else:
+            middle = len(batch) // 2
+            await self._serve(batch[:middle])
+            await self._serve(batch[middle:])
+
+    def _settle(
+        self, batch: list[_Waiter[Item, Result]], results: Sequence[Result | BaseException], started_s: float
+    ) -> None:
+        ran_s = self._clock() - started_s
+        for waiter, result in zip(batch, results, strict=True):
+            if waiter.future.done():
+                continue
+            if isinstance(result, BaseException):
+                waiter.future.set_exception(result)
+            else:
+                queued_s = started_s - waiter.ticket.enqueued_s
+                timing = Timing(queued_s=queued_s, ran_s=ran_s, batch_size=len(batch))
+                waiter.future.set_result((result, timing))
+
+    def _report(self, batch: list[_Waiter[Item, Result]], started_s: float, *, failed: bool) -> None:
+        n_tokens = sum(waiter.ticket.n_tokens for waiter in batch)
+        ran_s = self._clock() - started_s
+        if ran_s > 0 and not failed:
+            speed = self._n_parallel * n_tokens / ran_s
+            self._tokens_per_s += 0.1 * (speed - self._tokens_per_s)
+        if self._on_batch:
+            longest = max(waiter.ticket.n_tokens for waiter in batch)
+            waited_s = max(started_s - waiter.ticket.enqueued_s for waiter in batch)
+            padded = longest * len(batch) if self._limits.padded else n_tokens
+            self._on_batch(
+                BatchReport(
+                    queue=self._name,
+                    n_items=len(batch),
+                    n_tokens=n_tokens,
+                    padded_tokens=padded,
+                    waited_s=waited_s,
+                    ran_s=ran_s,
+                    failed=failed,
+                )
+            )
+
+    def _fail_all(self, error: GroundwireError) -> None:
+        for waiter in self._waiting:
+            if not waiter.future.done():
+                waiter.future.set_exception(error)
+        self._waiting.clear()
+        self._queued_tokens = {"interactive": 0, "bulk": 0}

@@ -1,0 +1,126 @@
+"""Runs ONNX models: several single-thread sessions side by side, fed by one batcher."""
+
+import asyncio
+import os
+import queue
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from rag.base.errors import ConfigError
+from rag.base.types import Timing, Work
+from rag.infer.batcher import Batcher, BatchLimits, BatchReport
+from rag.infer.models import ModelFolder
+from rag.infer.tokens import TokenRow
+
+Output = NDArray[np.float32]
+
+WARM_UP_LENGTHS = (8, 32, 128)
+"""Tokens. One run of each makes onnxruntime allocate its arenas before the first question needs them."""
+
+
+def usable_cores() -> int:
+    """The cores this process may run on: its affinity, not the machine's count."""
+    return len(os.sched_getaffinity(0))
+
+
+class OnnxModel:
+    """One model, its sessions and its queue. Build it with `load`, end it with `aclose`.
+
+    A model whose output depends on its batch (dynamic int8) runs one row at a time, so that a text has the same result
+    whatever else is in flight; others run padded batches.
+    """
+
+    def __init__(
+        self, folder: ModelFolder, n_sessions: int, on_batch: Callable[[BatchReport], None] | None = None
+    ) -> None:
+        self.folder = folder
+        self._rows_alone = folder.card.output_depends_on_batch
+        self._idle: queue.SimpleQueue[ort.InferenceSession] = queue.SimpleQueue()
+        for _ in range(n_sessions):
+            self._idle.put(_session(folder))
+        self._threads = ThreadPoolExecutor(n_sessions, thread_name_prefix=f"onnx-{folder.card.task}")
+        self._batcher: Batcher[TokenRow, Output] = Batcher(
+            folder.card.task,
+            self._run_in_thread,
+            limits=BatchLimits(padded=not self._rows_alone, interactive_tokens=512, bulk_tokens=512),
+            n_parallel=n_sessions,
+            on_batch=on_batch,
+        )
+
+    @classmethod
+    def load(
+        cls, folder: ModelFolder, n_sessions: int = 0, on_batch: Callable[[BatchReport], None] | None = None
+    ) -> "OnnxModel":
+        """Loads and warms the model; `n_sessions=0` is one for each usable core. Raises ConfigError. Blocks."""
+        model = cls(folder, n_sessions or usable_cores(), on_batch)
+        longest = folder.card.max_length_tokens
+        for length in WARM_UP_LENGTHS:
+            row = TokenRow((101,) * min(length, longest), (0,) * min(length, longest))
+            list(model._threads.map(lambda _, row=row: model._run([row]), range(model._threads._max_workers)))  # noqa: SLF001
+        return model
+
+    async def run(self, rows: Sequence[TokenRow], work: Work) -> list[tuple[Output, Timing]]:
+        """The model's output for each row, in order. Raises Overloaded, DeadlineExceeded, Unavailable."""
+        return await self._batcher.submit_all([(row, len(row)) for row in rows], work)
+
+    def predicted_wait_s(self) -> float:
+        """How long a new question would wait for this model."""
+        return self._batcher.predicted_wait_s()
+
+    async def aclose(self) -> None:
+        """Ends the queue, then the threads."""
+        await self._batcher.aclose()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _run_in_thread(self, rows: list[TokenRow]) -> Sequence[Output]:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._run, rows)
+
+    def _run(self, rows: list[TokenRow]) -> list[Output]:
+        session = self._idle.get_nowait()  # there are as many threads as sessions
+        try:
+            if self._rows_alone:
+                return [self._infer(session, [row])[0] for row in rows]
+            return list(self._infer(session, rows))
+        finally:
+            self._idle.put(session)
+
+    def _infer(self, session: ort.InferenceSession, rows: list[TokenRow]) -> Output:
+        card = self.folder.card
+        longest = max(len(row) for row in rows)
+        feeds = {name: np.zeros((len(rows), longest), dtype=np.int64) for name in card.inputs}
+        for at, row in enumerate(rows):
+            feeds["input_ids"][at, : len(row)] = row.ids
+            feeds["attention_mask"][at, : len(row)] = 1
+            if "token_type_ids" in feeds:
+                feeds["token_type_ids"][at, : len(row)] = row.types
+        (output,) = session.run([card.output], feeds)
+        if card.pooling == "mean" and not card.pooled_in_graph:
+            output = mean_pooled(output, feeds["attention_mask"])
+        return np.asarray(output, dtype=np.float32)
+
+
+def mean_pooled(tokens: Output, mask: NDArray[np.int64]) -> Output:
+    """Unit vectors (n, dim) from token vectors (n, length, dim): the mean over the tokens that are not padding."""
+    weights = mask[:, :, None].astype(np.float32)
+    summed = (tokens * weights).sum(axis=1)
+    pooled = summed / np.maximum(weights.sum(axis=1), 1.0)
+    return np.asarray(pooled / np.maximum(np.linalg.norm(pooled, axis=1, keepdims=True), 1e-12), dtype=np.float32)
+
+
+def _session(folder: ModelFolder) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    # Without spinning, an idle session costs nothing; with one thread there is nobody to spin for.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return ort.InferenceSession(str(folder.weights), options, providers=["CPUExecutionProvider"])
+    except Exception as fault:  # onnxruntime raises a family of its own without a common root
+        raise ConfigError(
+            f"cannot load {folder.weights}: {type(fault).__name__}; `rag models verify` checks it"
+        ) from fault

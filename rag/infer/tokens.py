@@ -1,0 +1,47 @@
+"""Text to token ids, as the models were trained on them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+from tokenizers import Encoding, Tokenizer
+
+
+class TokenRow(msgspec.Struct, frozen=True):
+    """The ids of one input, special tokens included; `types` is 1 on the second text of a pair."""
+
+    ids: tuple[int, ...]
+    types: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def load_tokenizer(file: Path, max_length_tokens: int) -> Tokenizer:
+    """A tokenizer that cuts at the model's limit and does not pad; safe to share between threads."""
+    tokenizer = Tokenizer.from_file(str(file))
+    tokenizer.enable_truncation(max_length=max_length_tokens)
+    tokenizer.no_padding()
+    return tokenizer
+
+
+def load_counter(file: Path) -> Tokenizer:
+    """A tokenizer that neither cuts nor pads, for measuring texts."""
+    tokenizer = Tokenizer.from_file(str(file))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
+
+
+def text_rows(tokenizer: Tokenizer, texts: Sequence[str]) -> list[TokenRow]:
+    """One row per text."""
+    return [_row(encoding) for encoding in tokenizer.encode_batch(list(texts))]
+
+
+def pair_rows(tokenizer: Tokenizer, question: str, passages: Sequence[str]) -> list[TokenRow]:
+    """One row per (question, passage); the passage is cut first where the pair is too long."""
+    return [_row(encoding) for encoding in tokenizer.encode_batch([(question, passage) for passage in passages])]
+
+
+def _row(encoding: Encoding) -> TokenRow:
+    return TokenRow(tuple(encoding.ids), tuple(encoding.type_ids))
