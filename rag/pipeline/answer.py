@@ -1,0 +1,184 @@
+"""The recipe: from a question to an answer with verified citations."""
+
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
+
+from rag.base.deadline import Deadline
+from rag.base.errors import BadDependency, DependencyError, InvalidInput, LoadError
+from rag.base.ports import ChatModel
+from rag.base.stages import Stages
+from rag.base.types import (
+    Answer,
+    Answered,
+    AnswerEvent,
+    Finished,
+    Lineage,
+    ModelEvent,
+    Prompt,
+    Query,
+    Source,
+    SourcesFound,
+    TextDelta,
+    Usage,
+)
+from rag.pipeline.cite import CitationReader
+from rag.pipeline.config import AnswerConfig
+from rag.pipeline.context import choose_context
+from rag.pipeline.prompt import Template, render
+from rag.pipeline.search import Searcher
+
+EXTRACTIVE = "extractive"
+"""The model that needs nothing: it answers where nothing was found and where the chosen one fails."""
+
+
+class Answerer:
+    """Answers questions. Safe to share between requests."""
+
+    def __init__(
+        self,
+        searcher: Searcher,
+        models: Mapping[str, ChatModel],
+        template: Template,
+        config: AnswerConfig,
+        *,
+        count: Callable[[str], int],
+        index: str,
+    ) -> None:
+        self._searcher = searcher
+        self._models = models
+        self._template = template
+        self._config = config
+        self._count = count
+        self._index = index
+
+    async def answer(self, query: Query, deadline: Deadline, *, stream: bool) -> AsyncGenerator[AnswerEvent, None]:
+        """The events of one answer: SourcesFound, text and citations as they come, Usage, Answered.
+
+        A stage that fails is named in the answer's `degraded`. With `stream` a model that fails after its first text
+        raises DependencyError, because that text was already given out; without, nothing is given out before the model
+        has ended, so the extractive answer can take its place. Raises also Overloaded and InvalidInput.
+        """
+        stages = Stages()
+        model = self._chosen(query)
+        with stages.stage("search"):
+            found = await self._searcher.search(query, deadline)
+        with stages.stage("context"):
+            sources = choose_context(found.candidates, self._config.context_tokens)
+            prompt = self._prompt(query, sources)
+        yield SourcesFound(sources=sources)
+        writing = _Writing(sources)
+        with stages.stage("generate"):
+            async with aclosing(self._written(prompt, model, deadline, writing, stream=stream)) as events:
+                async for event in events:
+                    for out in writing.take(event):
+                        yield out
+        for out in writing.end():
+            yield out
+        timed = {**found.stages_s, **stages.seconds()}
+        yield Answered(answer=self._assembled(writing, prompt, found.degraded, timed))
+
+    def _chosen(self, query: Query) -> ChatModel:
+        name = query.model or self._config.model
+        if name not in self._models:
+            known = ", ".join(sorted(self._models))
+            raise InvalidInput(f"there is no model '{name}'; this server has: {known}", pointer="/model")
+        return self._models[name]
+
+    def _prompt(self, query: Query, sources: Sequence[Source]) -> Prompt:
+        return render(
+            self._template,
+            query,
+            sources,
+            max_tokens=self._config.max_tokens,
+            temperature=self._config.temperature,
+            count=self._count,
+        )
+
+    async def _written(
+        self, prompt: Prompt, model: ChatModel, deadline: Deadline, writing: "_Writing", *, stream: bool
+    ) -> AsyncGenerator[ModelEvent, None]:
+        """The chosen model's events, or the extractive one's where it must not or could not answer."""
+        spare = self._models[EXTRACTIVE]
+        if prompt.sources and model is not spare:
+            try:
+                async with aclosing(_events(model, prompt, deadline.share(self._config.model_share))) as events:
+                    if stream:
+                        async for event in events:
+                            yield event
+                    else:
+                        for event in [event async for event in events]:
+                            yield event
+            except (DependencyError, LoadError):
+                if writing.began:
+                    raise
+                writing.degraded = ("generate",)
+            else:
+                return
+        async with aclosing(_events(spare, prompt, deadline)) as events:
+            async for event in events:
+                yield event
+
+    def _assembled(
+        self, writing: "_Writing", prompt: Prompt, degraded: tuple[str, ...], stages_s: Mapping[str, float]
+    ) -> Answer:
+        finished = writing.finished
+        return Answer(
+            text=writing.reader.text,
+            citations=tuple(writing.reader.citations),
+            sources=prompt.sources,
+            usage=writing.usage,
+            lineage=Lineage(
+                index=self._index,
+                embedder=self._searcher.embedder.name,
+                reranker=self._searcher.reranker.name,
+                model=finished.model,
+                template=prompt.template,
+            ),
+            stop_reason=finished.reason,
+            confidence=finished.confidence,
+            degraded=(*degraded, *writing.degraded),
+            stages_s=stages_s,
+        )
+
+
+class _Writing:
+    """The answer as it grows."""
+
+    def __init__(self, sources: Sequence[Source]) -> None:
+        self.reader = CitationReader(sources)
+        self.began = False
+        self.degraded: tuple[str, ...] = ()
+        self.usage = Usage(input_tokens=0, output_tokens=0)
+        self.finished = Finished(reason="stop", model="")
+
+    def take(self, event: ModelEvent) -> list[AnswerEvent]:
+        """What the reader of the answer gets to see of one event of the model."""
+        match event:
+            case TextDelta():
+                self.began = True
+                return list(self.reader.feed(event.text))
+            case Usage():
+                self.usage = event
+            case Finished():
+                self.finished = event
+        return []
+
+    def end(self) -> list[AnswerEvent]:
+        """The last events before the answer itself."""
+        return [*self.reader.finish(), self.usage]
+
+
+async def _events(model: ChatModel, prompt: Prompt, deadline: Deadline) -> AsyncGenerator[ModelEvent, None]:
+    """The model's events; a stream that just stops is an error, not an answer."""
+    finished = False
+    stream = model.stream(prompt, deadline)
+    try:
+        async for event in stream:
+            finished = finished or isinstance(event, Finished)
+            yield event
+    finally:
+        close = getattr(stream, "aclose", None)  # every async generator has it; an iterator need not
+        if close:
+            await close()
+    if not finished:
+        raise BadDependency(f"the model '{model.name}' stopped in the middle of its answer")

@@ -1,0 +1,49 @@
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from rag.base.errors import ConfigError
+from rag.base.types import Query, Turn
+from rag.pipeline.context import choose_context
+from rag.pipeline.prompt import load_template, render
+from tests.shelf import Shelf
+
+
+def words(text: str) -> int:
+    return len(text.split())
+
+
+def test_the_shipped_template_shows_sources_and_question(shelf: Shelf, query: Query) -> None:
+    sources = choose_context(shelf.candidates("tower", "Built in 1889 {question} {sources}.", []), 100)
+    asked = replace(query, history=(Turn(role="user", content="The tower?"), Turn(role="assistant", content="Yes.")))
+    prompt = render(load_template(), asked, sources, max_tokens=99, temperature=0.1, count=words)
+    assert [message.role for message in prompt.messages] == ["system", "user", "assistant", "user"]
+    assert "[1] Tower\nBuilt in 1889 {question} {sources}." in prompt.messages[-1].content, "text is never a template"
+    assert prompt.messages[-1].content.endswith("Question: When was it built?")
+    assert prompt.n_tokens == sum(words(message.content) for message in prompt.messages)
+    assert (prompt.max_tokens, prompt.temperature) == (99, 0.1)
+
+
+def test_the_callers_parameters_win(query: Query) -> None:
+    asked = replace(query, max_tokens=7, temperature=0.0)
+    prompt = render(load_template(), asked, (), max_tokens=99, temperature=0.5, count=words)
+    assert (prompt.max_tokens, prompt.temperature) == (7, 0.0)
+
+
+def test_a_changed_file_is_another_template(tmp_path: Path) -> None:
+    file = tmp_path / "answer.v1.md"
+    file.write_text("# system\nBe brief.\n\n# user\n{sources}\n{question}\n")
+    one = load_template(file)
+    file.write_text("# system\nBe long.\n\n# user\n{sources}\n{question}\n")
+    other = load_template(file)
+    assert one.name.startswith("answer.v1#")
+    assert one.name != other.name
+
+
+@pytest.mark.parametrize("text", ["", "# system\nx\n# user\n{question}\n", "# user\n{sources}{question}\n"])
+def test_a_template_without_its_parts_is_refused(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "bad.md"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=r"bad\.md"):
+        load_template(file)
