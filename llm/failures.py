@@ -1,0 +1,107 @@
+"""What a provider's refusal means: one table from status and error code to a class of failure.
+
+The classes are those that call for different reactions (ask again, another key, another target, the caller is at
+fault), whoever reacts. An error inside a stream that began with 200 is read like the status it stands for.
+"""
+
+import re
+from typing import Literal
+
+from msgspec import Struct
+
+from llm.wire import WireError
+from rag.base.errors import BadDependency, GroundwireError, QuotaExceeded, Unavailable
+
+FailureKind = Literal[
+    "overload",
+    "rate_limit",
+    "credentials",
+    "model_missing",
+    "context_length",
+    "content_policy",
+    "rejected",
+]
+
+DEFAULT_RETRY_AFTER_S = 5.0  # for a rate limit that does not say when to come back
+
+_IN_STREAM_STATUS = 502  # an error that says neither code nor type
+_STATUS_BY_WORD = {
+    "rate_limit_exceeded": 429,
+    "rate_limit_error": 429,
+    "slow_down": 429,
+    "invalid_request_error": 400,
+    "badrequesterror": 400,
+    "authentication_error": 401,
+    "invalid_api_key": 401,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "model_not_found": 404,
+    "server_is_overloaded": 503,
+    "overloaded_error": 503,
+}
+_OUT_OF_CREDIT = frozenset(
+    {"insufficient_quota", "billing_hard_limit_reached", "billing_error", "enforced_spend_limit_reached"}
+)
+_TOO_LONG = frozenset({"context_length_exceeded", "string_above_max_length", "exceed_context_size_error"})
+_POLICY = frozenset({"content_filter", "content_policy_violation", "responsibleaipolicyviolation"})
+_UNFIT_FOR_PRINT = re.compile(r"[^A-Za-z0-9_.:-]")
+
+_ADVICE: dict[FailureKind, str] = {
+    "credentials": "check the credentials and the credit behind its `api_key` setting",
+    "overload": "it is overloaded or failing",
+    "model_missing": "check its `base_url` and `model` settings",
+    "context_length": "the prompt is longer than this model reads; lower the context budget",
+    "content_policy": "its content policy refused the prompt",
+    "rejected": "it refused the request",
+}
+
+
+class Failure(Struct, frozen=True, kw_only=True):
+    """One refusal: its class, the HTTP status it had or stands for, and the provider's own word for it."""
+
+    kind: FailureKind
+    status: int
+    code: str = ""
+    retry_after_s: float | None = None
+
+
+def failure_of(status: int | None, error: WireError, retry_after_s: float | None = None) -> Failure:
+    """The failure behind a response's status and error object; `status` is None for an error inside a stream."""
+    words = [str(word).lower() for word in (error.code, error.type) if word]
+    if status is None:
+        status = _status_in_stream(error, words)
+    code = _UNFIT_FOR_PRINT.sub("", words[0])[:64] if words else ""
+    return Failure(kind=_kind(status, frozenset(words)), status=status, code=code, retry_after_s=retry_after_s)
+
+
+def as_error(failure: Failure, target: str) -> GroundwireError:
+    """The error to raise. The provider's message stays out of it: it may repeat a key or the question."""
+    answered = f"{target} answered HTTP {failure.status}" + (f" ({failure.code})" if failure.code else "")
+    if failure.kind == "rate_limit":
+        wait_s = DEFAULT_RETRY_AFTER_S if failure.retry_after_s is None else failure.retry_after_s
+        return QuotaExceeded(f"{answered}: its rate limit is used up", retry_after_s=wait_s)
+    if failure.kind in ("credentials", "overload"):
+        return Unavailable(f"{answered}: {_ADVICE[failure.kind]}")
+    return BadDependency(f"{answered}: {_ADVICE[failure.kind]}")
+
+
+def _status_in_stream(error: WireError, words: list[str]) -> int:
+    if isinstance(error.code, int) and 400 <= error.code <= 599:
+        return error.code
+    if words and words[0].isdigit() and 400 <= int(words[0]) <= 599:
+        return int(words[0])
+    return next((_STATUS_BY_WORD[word] for word in words if word in _STATUS_BY_WORD), _IN_STREAM_STATUS)
+
+
+def _kind(status: int, words: frozenset[str]) -> FailureKind:
+    if status in (401, 402, 403) or words & _OUT_OF_CREDIT:
+        return "credentials"
+    if status == 429:
+        return "rate_limit"
+    if status in (408, 409) or status >= 500:
+        return "overload"
+    if status == 413 or words & _TOO_LONG:
+        return "context_length"
+    if words & _POLICY:
+        return "content_policy"
+    return "model_missing" if status == 404 or status < 400 else "rejected"

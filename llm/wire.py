@@ -1,0 +1,152 @@
+"""OpenAI's chat completions on the wire: what is sent, and what comes back from all who imitate it.
+
+Everything that servers are known to leave out or to send as null has a default, and unknown fields are ignored:
+vLLM, Ollama, llama.cpp, Mistral, OpenRouter and Azure each differ a little.
+"""
+
+from typing import Literal
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+from rag.base.errors import BadDependency
+from rag.base.types import StopReason
+
+_ENDS: dict[str, StopReason] = {
+    "length": "length",
+    "max_tokens": "length",
+    "model_length": "length",
+    "content_filter": "content_filter",
+    "safety": "content_filter",
+}
+_TOOL_ENDS = ("tool_calls", "tool_use", "function_call")
+
+
+class Message(Struct, frozen=True):
+    """One turn of the conversation."""
+
+    role: str
+    content: str
+
+
+class StreamOptions(Struct, frozen=True):
+    """Asks for one last chunk that carries the usage."""
+
+    include_usage: bool = True
+
+
+class ChatRequest(Struct, frozen=True, kw_only=True):
+    """The body of `POST /chat/completions`; what is UNSET is not sent."""
+
+    model: str
+    messages: list[Message]
+    stream: bool = True
+    stream_options: StreamOptions | UnsetType = UNSET
+    max_tokens: int | UnsetType = UNSET
+    max_completion_tokens: int | UnsetType = UNSET
+    temperature: float | UnsetType = UNSET
+
+
+class ContentPart(Struct, frozen=True):
+    """A piece of a content given as a list; pieces of other types (Mistral's "thinking") have no text."""
+
+    type: str = "text"
+    text: str = ""
+
+
+class Delta(Struct, frozen=True):
+    """What one chunk adds, or the whole message where the server does not stream."""
+
+    content: str | list[ContentPart] | None = None
+    refusal: str | None = None
+    reasoning: object = None
+    reasoning_content: object = None
+
+    @property
+    def text(self) -> str:
+        """The visible text of this piece: content, or the refusal that stands in its place."""
+        if isinstance(self.content, list):
+            return "".join(part.text for part in self.content if part.type == "text")
+        return self.content or self.refusal or ""
+
+    @property
+    def shows_work(self) -> bool:
+        """Whether the model did something; a role-only delta is life cycle, not output."""
+        return bool(self.content or self.refusal or self.reasoning or self.reasoning_content)
+
+
+class Choice(Struct, frozen=True):
+    """One of the answers; only the first is read, since only one is asked for."""
+
+    delta: Delta | None = None
+    message: Delta | None = None
+    finish_reason: str | None = None
+
+
+class WireUsage(Struct, frozen=True):
+    """Tokens as the server counted them."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+
+
+class WireError(Struct, frozen=True):
+    """An error object; `code` is a word with some servers and an HTTP status with others."""
+
+    message: str | None = None
+    type: str | None = None
+    code: str | int | None = None
+    param: str | None = None
+
+
+class Chunk(Struct, frozen=True):
+    """One event of a stream, or the whole body where the server does not stream."""
+
+    choices: list[Choice] | None = None
+    usage: WireUsage | None = None
+    error: WireError | str | None = None
+    object: str | None = None
+    message: str | None = None
+    type: str | None = None
+    code: str | int | None = None
+
+    @property
+    def failure(self) -> WireError | None:
+        """The error that this chunk reports, in any of three spellings: an object, a string, vLLM's flat one."""
+        if isinstance(self.error, str):
+            return WireError(message=self.error)
+        if self.error is None and self.object == "error":
+            return WireError(message=self.message, type=self.type, code=self.code)
+        return self.error
+
+
+_chunks = msgspec.json.Decoder(Chunk)
+
+
+def read_chunk(data: bytes) -> Chunk:
+    """The chunk in one event's data. Raises BadDependency for what is not one."""
+    try:
+        return _chunks.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadDependency("the model server sent something that is not a chat completion chunk") from error
+
+
+def read_error(body: bytes) -> WireError:
+    """The error that the body of a failed response tells of; empty when it tells of none."""
+    try:
+        return _chunks.decode(body).failure or WireError()
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return WireError()
+
+
+def stop_reason(finish_reason: str) -> StopReason | Literal["error", "tool"]:
+    """What a server's word for the end means; a word that nobody knows is an ordinary end."""
+    word = finish_reason.lower()
+    if word == "error" or word in _TOOL_ENDS:
+        return "error" if word == "error" else "tool"
+    return _ENDS.get(word, "stop")
+
+
+def estimated_tokens(text: str) -> int:
+    """About how many tokens a text has, for servers that do not say: a token is some four bytes of UTF-8."""
+    return -(-len(text.encode("utf-8", "surrogatepass")) // 4)
