@@ -4,20 +4,24 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+MAX_QUESTION_CHARS = 8_000
+MAX_TURN_CHARS = 32_000
+MAX_HISTORY_TURNS = 50
+MAX_TOP_K = 50
+MAX_ANSWER_TOKENS = 8_192
+MAX_PAGE = 200
+MAX_FILTERS = 32
+"""What the published interface promises to accept, the same on every server."""
+
 Count = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(gt=0)]
 
 
 class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Bounds that the door enforces before any work is done."""
+    """What a server grants one request; to be set to what its machine can bear."""
 
-    max_question_chars: Count = 8_000
-    max_history_turns: Count = 50
-    max_top_k: Count = 50
-    max_answer_tokens: Count = 8_192
     max_body_bytes: Count = 1024 * 1024
     max_document_bytes: Count = 64 * 1024 * 1024
-    max_page: Count = 200
     request_timeout_s: Seconds = 30.0
     ingest_timeout_s: Seconds = 300.0
     heartbeat_s: Seconds = 10.0

@@ -1,0 +1,47 @@
+"""The web application: routes, and what holds for every one of them."""
+
+from litestar import Litestar
+from litestar.di import Provide
+from litestar.plugins import PluginProtocol
+from litestar.plugins.core import MsgspecDIPlugin
+
+from rag.compose import Services
+from rag.serve.ask import ask
+from rag.serve.bodies import JsonRequest
+from rag.serve.guards import Doorkeeper, provide_principal
+from rag.serve.health import livez, readyz
+from rag.serve.identity import name_response
+from rag.serve.problems import respond
+from rag.serve.reference import openapi
+from rag.serve.search import search
+
+
+class App(Litestar):
+    """Litestar without the plugins for pydantic and attrs, which it would load because they are installed."""
+
+    @staticmethod
+    def _get_default_plugins(plugins: list[PluginProtocol]) -> list[PluginProtocol]:
+        return [*plugins, MsgspecDIPlugin()]
+
+
+def create_app(services: Services, *, version: str) -> Litestar:
+    """The application over services that are open; it neither opens nor closes them. `version` is the one it tells."""
+
+    def provide_services() -> Services:
+        return services
+
+    return App(
+        route_handlers=[ask, search, livez, readyz],
+        dependencies={
+            "services": Provide(provide_services, sync_to_thread=False),
+            "principal": Provide(provide_principal, sync_to_thread=False),
+        },
+        guards=[Doorkeeper(services.keys)],
+        exception_handlers={Exception: respond},
+        before_send=[name_response],
+        request_class=JsonRequest,
+        request_max_body_size=services.limits.max_body_bytes,
+        openapi_config=openapi(version, is_open=services.keys.is_open),
+        logging_config=None,
+        debug=False,
+    )

@@ -1,0 +1,113 @@
+"""POST /ask: a question in, a cited answer out, whole or as it is written."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from functools import partial
+from typing import Any
+
+from litestar import Request, Response, post
+from litestar.di import NamedDependency
+from litestar.params import JSONBody
+
+from rag.base.deadline import Deadline
+from rag.base.errors import BadDependency, InvalidInput
+from rag.base.types import (
+    Answer,
+    Answered,
+    AnswerEvent,
+    Cited,
+    Principal,
+    Query,
+    SourcesFound,
+    TextDelta,
+    Turn,
+    Usage,
+)
+from rag.compose import Services
+from rag.index.filters import parse_filters
+from rag.serve.identity import request_id_of
+from rag.serve.problems import report
+from rag.serve.reference import StreamingOperation, refusals
+from rag.serve.streams import GRACE_S, EventStream, event, while_connected
+from rag.serve.wire import AnswerBody, AskBody, CitationBody, UsageBody, answer_body, convert, source_bodies
+
+_STREAM, _JSON = "text/event-stream", "application/json"
+
+
+@post(
+    "/ask",
+    status_code=200,
+    tags=["questions"],
+    summary="Ask a question",
+    operation_class=StreamingOperation,
+    responses=refusals(429, 502, 503, 504, body=True),
+)
+async def ask(
+    data: JSONBody[AskBody],
+    request: Request[Any, Any, Any],
+    services: NamedDependency[Services],
+    principal: NamedDependency[Principal],
+) -> Response[AnswerBody]:
+    """Answers from the documents that the key may read, with citations.
+
+    With `stream: true`, or an Accept header that prefers `text/event-stream`, the events are `sources`, `token`,
+    `citation`, `usage` and last `done`, which holds the whole answer, or `error`, which holds a problem.
+    """
+    query = _query(data, principal, request_id_of(request.scope), services)
+    limits = services.limits
+    streams = data.stream if data.stream is not None else request.accept.best_match([_JSON, _STREAM]) == _STREAM
+    events = services.answerer.answer(query, Deadline.after(limits.request_timeout_s), stream=streams)
+    within_s = limits.request_timeout_s + GRACE_S
+    if streams:
+        return EventStream(
+            _encoded(events, query.request_id, explain=data.explain),
+            partial(report, request_id=query.request_id),
+            heartbeat_s=limits.heartbeat_s,
+            within_s=within_s,
+        )
+    answer = await while_connected(request.receive, _whole(events), within_s=within_s)
+    return Response(answer_body(answer, query.request_id, explain=data.explain))
+
+
+def _query(data: AskBody, principal: Principal, request_id: str, services: Services) -> Query:
+    if data.model is not None and data.model not in services.models:
+        known = ", ".join(sorted(services.models))
+        raise InvalidInput(f"there is no model '{data.model}' here; there are: {known}", pointer="/model")
+    return Query(
+        text=data.question,
+        principal=principal,
+        request_id=request_id,
+        top_k=data.top_k,
+        filters=parse_filters(data.filters, services.fields, "/filters"),
+        history=tuple(Turn(role=turn.role, content=turn.content) for turn in data.history),
+        model=data.model,
+        max_tokens=data.max_tokens,
+        temperature=data.temperature,
+    )
+
+
+async def _whole(events: AsyncGenerator[AnswerEvent, None]) -> Answer:
+    async with aclosing(events):
+        async for one in events:
+            if isinstance(one, Answered):
+                return one.answer
+    raise BadDependency("the answer was cut off before its end")
+
+
+async def _encoded(
+    events: AsyncGenerator[AnswerEvent, None], request_id: str, *, explain: bool
+) -> AsyncGenerator[bytes, None]:
+    """The events as server-sent events, in their order."""
+    async with aclosing(events):
+        async for one in events:
+            match one:
+                case SourcesFound():
+                    yield event("sources", {"id": request_id, "sources": source_bodies(one.sources)})
+                case TextDelta():
+                    yield event("token", {"text": one.text})
+                case Cited():
+                    yield event("citation", convert(one.citation, CitationBody))
+                case Usage():
+                    yield event("usage", convert(one, UsageBody))
+                case Answered():
+                    yield event("done", answer_body(one.answer, request_id, explain=explain))

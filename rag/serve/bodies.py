@@ -1,0 +1,89 @@
+"""JSON bodies, decoded once and straight into the type that the handler asks for.
+
+Litestar decodes to dicts first and converts afterwards; here a body that is too deep, too long or of the wrong shape is
+refused while it is read, with an RFC 6901 pointer to the first fault.
+"""
+
+import re
+from functools import lru_cache
+from typing import Any, Never
+
+import msgspec
+from litestar import Request
+from litestar.exceptions import HTTPException
+
+from rag.base.errors import InvalidInput, TooLarge
+
+_AT = re.compile(r"(?P<text>.*?)(?: - at `(?P<where>key in )?\$?(?P<path>[^`]*)`)?", re.DOTALL)
+_STEP = re.compile(r"\.(?P<name>[^.\[\]]+)|\[(?P<index>\d+)\]")
+_FIELD = re.compile(r"Object (?:contains unknown|missing required) field `(?P<name>[^`]*)`")
+
+
+class JsonRequest(Request[Any, Any, Any]):
+    """A request whose body is JSON or nothing."""
+
+    async def json(self) -> Any:
+        """The body as the type of the handler's `data`. Raises InvalidInput, TooLarge or a 400 or 415."""
+        media_type = self.content_type[0]
+        if media_type and media_type != "application/json" and not media_type.endswith("+json"):
+            raise HTTPException(f"the body is '{media_type}'; send application/json", status_code=415)
+        field = self.route_handler.parsed_data_field
+        return decode(await self.body(), field.annotation if field else Any)
+
+    async def body(self) -> bytes:
+        """The bytes, at most as many as the route allows."""
+        try:
+            return await super().body()
+        except HTTPException as error:
+            if error.status_code != 413:
+                raise
+            limit = self.route_handler.resolve_request_max_body_size()
+            raise TooLarge(f"the body is larger than the {limit} bytes that are allowed here") from error
+
+
+class MalformedJson(InvalidInput):
+    """The bytes are not JSON at all, so the pointer is to the whole body."""
+
+
+def decode(body: bytes, target: Any) -> Any:
+    """The body as a `target`. Raises InvalidInput with a pointer to the first fault, or MalformedJson."""
+    try:
+        return _decoder(target).decode(body)
+    except msgspec.ValidationError as error:
+        text, pointer = locate(str(error))
+        raise InvalidInput(text, pointer=pointer) from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        _refuse_bytes(body, error)
+    except RecursionError as error:
+        raise InvalidInput("the body is nested too deeply", pointer="") from error
+
+
+def locate(message: str) -> tuple[str, str]:
+    """What a msgspec validation error says, and the RFC 6901 pointer to where.
+
+    msgspec writes `$.a[0].b`, and `[...]` for a value of a mapping; the pointer then stops at the mapping.
+    """
+    match = _AT.fullmatch(message)
+    text, path = (match["text"], match["path"] or "") if match else (message, "")
+    steps = [step["name"] or step["index"] for step in _STEP.finditer(path.partition("[...]")[0])]
+    if field := _FIELD.match(text):
+        steps.append(field["name"])
+    return text, pointer_to(*steps)
+
+
+def pointer_to(*steps: str) -> str:
+    """The RFC 6901 pointer through the given member names and indices."""
+    return "".join("/" + step.replace("~", "~0").replace("/", "~1") for step in steps)
+
+
+@lru_cache(maxsize=64)
+def _decoder(target: Any) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(target)
+
+
+def _refuse_bytes(body: bytes, error: Exception) -> Never:
+    try:
+        body.decode()
+    except UnicodeDecodeError as fault:
+        raise MalformedJson(f"the body is not valid UTF-8: {fault.reason} at byte {fault.start}") from error
+    raise MalformedJson(f"the body is not valid JSON: {error}") from error

@@ -1,0 +1,136 @@
+"""Server-sent events, and work that ends when the client leaves."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import aclosing
+from typing import Any, TypeVar, cast
+
+import msgspec
+from litestar import Response
+from litestar.exceptions import HTTPException
+from litestar.response.base import ASGIResponse
+from litestar.types import Receive, Scope, Send
+
+from rag.base.errors import DeadlineExceeded
+from rag.serve.problems import Problem
+
+T = TypeVar("T")
+
+HEARTBEAT = b": still here\n\n"
+GRACE_S = 5.0
+"""What a request may take beyond its deadline before the door gives it up; the recipe keeps the deadline itself."""
+_QUEUED_EVENTS = 64
+_HEADERS = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-store"),
+    (b"x-accel-buffering", b"no"),
+]
+
+
+def event(name: str, body: object) -> bytes:
+    """One server-sent event. JSON has no line breaks outside of strings, so one data line is enough."""
+    return b"event: %b\ndata: %b\n\n" % (name.encode(), msgspec.json.encode(body))
+
+
+class ClientLeft(HTTPException):
+    """The client closed the connection; nobody reads the response to this."""
+
+    status_code = 499
+
+
+async def while_connected(receive: Receive, work: Coroutine[Any, Any, T], *, within_s: float) -> T:
+    """The result of `work`, which is cancelled when the client leaves or the time is up before.
+
+    The request body must have been read. Raises ClientLeft, DeadlineExceeded, and what `work` raises.
+    """
+    working = asyncio.ensure_future(work)
+    leaving = asyncio.ensure_future(_departure(receive))
+    try:
+        await asyncio.wait({working, leaving}, timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return working.result()
+        if leaving.done():
+            raise ClientLeft
+        raise DeadlineExceeded(f"this took longer than the {within_s:g} s that a request may take here")
+    finally:
+        for task in (working, leaving):
+            task.cancel()
+        await asyncio.gather(working, leaving, return_exceptions=True)
+
+
+class EventStream(Response[Any]):
+    """A response that sends encoded events as they come.
+
+    A failure before the first event is raised, so that it becomes a problem response with its own status; a later one
+    is sent as the event `error`. When the client leaves, `events` is closed in the task it ran in. A slow reader holds
+    `events` back once a bounded queue is full, and is cut off after `within_s`. A comment is sent whenever nothing
+    else was for `heartbeat_s`.
+    """
+
+    def __init__(
+        self,
+        events: AsyncGenerator[bytes, None],
+        report: Callable[[Exception], Problem],
+        *,
+        heartbeat_s: float,
+        within_s: float,
+    ) -> None:
+        super().__init__(content=None)
+        self._events = events
+        self._report = report
+        self._heartbeat_s = heartbeat_s
+        self._within_s = within_s
+        self._has_started = False
+
+    def to_asgi_response(self, *_: Any, **__: Any) -> ASGIResponse:
+        """Itself: all that Litestar asks of an ASGI response is to be called."""
+        return cast("ASGIResponse", self)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Sends everything, or raises before the first byte."""
+        try:
+            await while_connected(receive, self._send_all(send), within_s=self._within_s)
+        except ClientLeft:
+            return
+        except DeadlineExceeded:
+            if not self._has_started:
+                raise
+
+    async def _send_all(self, send: Send) -> None:
+        queue: asyncio.Queue[bytes | Exception | None] = asyncio.Queue(_QUEUED_EVENTS)
+        producer = asyncio.create_task(self._produce(queue))
+        try:
+            item = await queue.get()
+            if isinstance(item, Exception):
+                raise item
+            self._has_started = True
+            await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+            while item is not None:
+                data = event("error", self._report(item)) if isinstance(item, Exception) else item
+                await send({"type": "http.response.body", "body": data, "more_body": True})
+                item = await self._next(queue)
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        finally:
+            producer.cancel()
+            await asyncio.gather(producer, return_exceptions=True)
+
+    async def _produce(self, queue: asyncio.Queue[bytes | Exception | None]) -> None:
+        try:
+            async with aclosing(self._events) as events:
+                async for data in events:
+                    await queue.put(data)
+        except Exception as error:  # noqa: BLE001 - the seam: whatever failed is told to the client
+            await queue.put(error)
+        await queue.put(None)
+
+    async def _next(self, queue: asyncio.Queue[bytes | Exception | None]) -> bytes | Exception | None:
+        try:
+            async with asyncio.timeout(self._heartbeat_s):
+                return await queue.get()
+        except TimeoutError:
+            return HEARTBEAT
+
+
+async def _departure(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

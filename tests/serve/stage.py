@@ -1,0 +1,161 @@
+"""A stage for the front door: services made of small stand-ins whose answers are known."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+from litestar.testing import AsyncTestClient
+
+from rag.base.health import Health
+from rag.base.types import (
+    Answer,
+    Answered,
+    AnswerEvent,
+    Candidate,
+    Chunk,
+    Citation,
+    Cited,
+    LegScore,
+    Lineage,
+    Passage,
+    Source,
+    SourcesFound,
+    TextDelta,
+    Usage,
+)
+from rag.compose import Services
+from rag.govern.keys import KeyRing, new_key
+from rag.govern.limits import Limits
+from rag.index.filters import Fields
+from rag.pipeline.search import Found
+from rag.serve.app import create_app
+from tests.fakes import ScriptedModel
+
+READER_TOKEN, READER = new_key("ann", tenant="acme", groups=["staff"])
+WRITER_TOKEN, WRITER = new_key("bob", tenant="acme", scopes=["read", "write"])
+OTHER_TOKEN, OTHER = new_key("eve", tenant="other", scopes=["read", "write"])
+READS = {"authorization": f"Bearer {READER_TOKEN}"}
+WRITES = {"authorization": f"Bearer {WRITER_TOKEN}"}
+OTHERS = {"authorization": f"Bearer {OTHER_TOKEN}"}
+
+TEXT = "Refunds take 14 days."
+CANDIDATE = Candidate(
+    passage=Passage(
+        chunk=Chunk(
+            id="c1", document_id="d1", ordinal=0, text=TEXT, start=0, stop=21, n_tokens=6, headings=("Refunds",)
+        ),
+        uri="file:refunds.md",
+        title="Refunds",
+        version="v1",
+        format="markdown",
+        updated_at=datetime(2026, 1, 2, tzinfo=UTC),
+    ),
+    score=0.9,
+    origin="rerank",
+    legs=(LegScore(origin="dense", score=0.7, rank=1), LegScore(origin="bm25", score=3.2, rank=2)),
+)
+SOURCE = Source(
+    marker=1,
+    document_id="d1",
+    uri="file:refunds.md",
+    title="Refunds",
+    text=TEXT,
+    start=0,
+    stop=21,
+    n_tokens=6,
+    headings=("Refunds",),
+    candidates=(CANDIDATE,),
+)
+CITATION = Citation(
+    marker=1,
+    chunk_id="c1",
+    document_id="d1",
+    uri="file:refunds.md",
+    title="Refunds",
+    start=0,
+    stop=21,
+    quote=TEXT,
+    verified=True,
+)
+USAGE = Usage(input_tokens=20, output_tokens=5)
+ANSWER = Answer(
+    text="14 days. [1]",
+    citations=(CITATION,),
+    sources=(SOURCE,),
+    usage=USAGE,
+    lineage=Lineage(index="i", embedder="e", reranker="r", model="m", template="answer.v1"),
+    stop_reason="stop",
+    stages_s={"search": 0.01},
+)
+EVENTS: tuple[AnswerEvent, ...] = (
+    SourcesFound(sources=(SOURCE,)),
+    TextDelta(text="14 days."),
+    TextDelta(text=" [1]"),
+    Cited(citation=CITATION),
+    USAGE,
+    Answered(answer=ANSWER),
+)
+
+
+class StageAnswerer:
+    """Plays `events`, raising those that are errors; `gate` holds back all but the first."""
+
+    def __init__(self, events=EVENTS):
+        self.events = events
+        self.queries = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.began = asyncio.Event()
+        self.closed = asyncio.Event()
+
+    async def answer(self, query, deadline, *, stream) -> AsyncGenerator[AnswerEvent, None]:
+        self.queries.append((query, stream))
+        try:
+            for number, event in enumerate(self.events):
+                if isinstance(event, BaseException):
+                    raise event
+                if number:
+                    self.began.set()
+                    await self.gate.wait()
+                yield event
+        finally:
+            self.closed.set()
+
+
+class StageSearcher:
+    def __init__(self, found=None):
+        self.found = found or Found(candidates=(CANDIDATE,), degraded=(), stages_s={"embed": 0.001})
+        self.queries = []
+
+    async def search(self, query, deadline, *, rerank=True):
+        self.queries.append((query, rerank))
+        if isinstance(self.found, BaseException):
+            raise self.found
+        return self.found
+
+
+def services(**changes):
+    parts = {
+        "keys": KeyRing([READER, WRITER, OTHER]),
+        "limits": Limits(),
+        "health": Health(),
+        "fields": Fields({"year": "integer", "team": "keyword"}),
+        "answerer": StageAnswerer(),
+        "searcher": StageSearcher(),
+        "models": {"extractive": ScriptedModel("x"), "big": ScriptedModel("y")},
+    }
+    return Services(**parts | changes)
+
+
+@asynccontextmanager
+async def client_of(staged, headers=READS):
+    async with AsyncTestClient(create_app(staged, version="0")) as client:
+        client.headers.update(headers)
+        yield client
+
+
+def events_in(text):
+    """The (name, data) pairs of a stream of server-sent events; comments left out."""
+    blocks = [block for block in text.split("\n\n") if block and not block.startswith(":")]
+    return [tuple(line.partition(": ")[2] for line in block.split("\n")) for block in blocks]
