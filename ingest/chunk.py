@@ -1,0 +1,86 @@
+"""Cuts a document into chunks that fit the embedder and tile the text."""
+
+from collections.abc import Iterator
+
+from semantic_text_splitter import MarkdownSplitter, TextSplitter
+from tokenizers import Tokenizer
+
+from ingest.config import IngestConfig
+from ingest.headings import Outline, headings
+from ingest.measure import PieceMeter, exact_counts
+from rag.base.ids import chunk_id
+from rag.base.types import Chunk, Document
+
+PLAIN_FORMATS = frozenset({"text", "code", "json", "csv"})
+"""Formats whose text is not Markdown; of every other one the parser made Markdown."""
+
+_SECTION_CHARS = 2**15
+"""What is cut at a time. The splitter's time grows with the square of a run without sentence ends (280,000 Chinese
+characters: 20 s of CPU, measured 2026-07), and an `Encoding` takes hundreds of bytes for each token."""
+
+
+def chunk(document: Document, tokenizer: Tokenizer, config: IngestConfig) -> list[Chunk]:
+    """The chunks of a document in order. Concatenated they are its text again; a text without words has none.
+
+    Markdown is cut at headings, then blocks, then sentences (semantic-text-splitter), so a section, table or code
+    block stays whole where it fits. With the model's special tokens no chunk has more than `config.chunk_tokens`.
+    `tokenizer` must neither cut nor pad (`rag.infer.tokens.load_counter`).
+    """
+    if not document.text.strip():
+        return []
+    markdown = document.format not in PLAIN_FORMATS
+    outline = Outline(headings(document.text) if markdown else [])
+    splitter = MarkdownSplitter if markdown else TextSplitter
+    budget = config.chunk_tokens - tokenizer.num_special_tokens_to_add(is_pair=False)
+    sections = _sections(document.text, outline)
+    pieces = [piece for section in sections for piece in _pieces(section, splitter, tokenizer, budget)]
+    chunks: list[Chunk] = []
+    start = 0
+    for ordinal, (piece, n_tokens) in enumerate(zip(pieces, exact_counts(tokenizer, pieces), strict=True)):
+        stop = start + len(piece)
+        chunks.append(
+            Chunk(
+                id=chunk_id(document.id, document.version, ordinal),
+                document_id=document.id,
+                ordinal=ordinal,
+                text=piece,
+                start=start,
+                stop=stop,
+                n_tokens=n_tokens,
+                headings=outline.path(document.text, start, stop),
+            )
+        )
+        start = stop
+    return chunks
+
+
+def _sections(text: str, outline: Outline) -> Iterator[str]:
+    """Slices of bounded length that tile the text, cut at the last heading, blank line, line or blank there is."""
+    start = 0
+    while len(text) - start > _SECTION_CHARS:
+        stop = start + _SECTION_CHARS
+        cuts = (
+            outline.last_start(stop),
+            text.rfind("\n\n", start, stop) + 2,
+            text.rfind("\n", start, stop) + 1,
+            text.rfind(" ", start, stop) + 1,
+        )
+        # A cut in the first half would make many small sections of a text with few headings.
+        cut = next((cut for cut in cuts if cut > start + _SECTION_CHARS // 2), stop)
+        yield text[start:cut]
+        start = cut
+    yield text[start:]
+
+
+def _pieces(
+    section: str, splitter: type[MarkdownSplitter | TextSplitter], tokenizer: Tokenizer, budget: int
+) -> list[str]:
+    """Slices of at most `budget` tokens that tile the section."""
+    pieces = splitter.from_callback(PieceMeter(tokenizer, section), budget, trim=False).chunks(section)
+    counts = exact_counts(tokenizer, pieces)
+    if max(counts, default=0) <= budget:
+        return pieces
+    # A cut within a word can make more tokens of it than the whole word had. Only such pieces are measured slowly.
+    slow = TextSplitter.from_huggingface_tokenizer(tokenizer, budget, trim=False)
+    measured = zip(pieces, counts, strict=True)
+    return [part for piece, count in measured for part in ([piece] if count <= budget else slow.chunks(piece))]

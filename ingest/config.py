@@ -1,0 +1,39 @@
+"""The settings of ingestion."""
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+Positive = Annotated[int, Meta(ge=1)]
+Seconds = Annotated[float, Meta(gt=0)]
+
+
+class IngestConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How documents are read, cut and embedded. Changing a field of the recipe re-indexes every document."""
+
+    chunk_tokens: Annotated[int, Meta(ge=16, le=8192)] = 200
+    """Recipe. The most tokens of one chunk, with the special tokens that the embedder adds."""
+    embed_headings: bool = True
+    """Recipe. Whether title and heading path are embedded in front of the text of a chunk."""
+
+    max_file_bytes: Positive = 64 * 2**20
+    """A larger file is refused; JSONL is read line by line and has no such limit."""
+    max_line_bytes: Positive = 16 * 2**20
+    """A longer line of a JSONL file is refused; the others are read."""
+    max_text_chars: Positive = 32 * 2**20
+    """A document that holds more text than this is refused."""
+    n_parsers: Annotated[int, Meta(ge=1, le=64)] = 2
+    """Worker processes that parse files."""
+    parse_timeout_s: Seconds = 120.0
+    """A worker that takes longer for one file is killed."""
+    parse_memory_bytes: Annotated[int, Meta(ge=128 * 2**20)] = 2**30
+    """The most memory that a worker may allocate (Linux)."""
+
+    window_documents: Positive = 64
+    """Documents that are planned and stored together in a bulk run."""
+    window_chars: Positive = 2**20
+    """Characters after which such a window is closed early."""
+    embed_batch_chunks: Positive = 64
+    """Chunks handed to the embedder in one call."""
+    embed_timeout_s: Seconds = 300.0
+    """The deadline of one such call in a bulk run."""

@@ -1,0 +1,122 @@
+import re
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+
+from ingest.chunk import chunk
+from ingest.config import IngestConfig
+from ingest.measure import exact_counts
+from rag.base.types import Chunk, Document
+
+CONFIG = IngestConfig(chunk_tokens=16)
+WORDS = ("the", "cat", "sat", "on", "a", "mat", "ed", "ing", "é", "😀")
+
+
+def tiny_tokenizer() -> Tokenizer:
+    """Words and single characters, lower case, with [CLS] and [SEP] around them as BERT has it."""
+    pieces = ["[UNK]", "[CLS]", "[SEP]", *WORDS, *(f"##{piece}" for piece in WORDS), *"bcdfghjkl#.|-`"]
+    tokenizer = Tokenizer(models.WordPiece({piece: at for at, piece in enumerate(pieces)}, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = processors.BertProcessing(("[SEP]", 2), ("[CLS]", 1))
+    return tokenizer
+
+
+TOKENIZER = tiny_tokenizer()
+
+
+def document(text: str, format_: str = "markdown") -> Document:
+    return Document(
+        id="0" * 32,
+        tenant="acme",
+        uri="file:///a.md",
+        title="A",
+        text=text,
+        version="1" * 32,
+        content_hash="",
+        updated_at=datetime(2026, 1, 1, tzinfo=UTC),
+        format=format_,
+    )
+
+
+def chunks_of(text: str, format_: str = "markdown", config: IngestConfig = CONFIG) -> list[Chunk]:
+    return chunk(document(text, format_), TOKENIZER, config)
+
+
+blocks = st.one_of(
+    st.sampled_from(
+        (
+            "# The cat\n\n",
+            "## On a mat\r\n",
+            "```\n# no heading\n```\n",
+            "| a | b |\n|---|---|\n| c | d |\n",
+            "Title\n=====\n",
+            "- a\n- b\n",
+            "e\u0301e\u0301 ",
+            "👩‍👩‍👧‍👦",
+            "\x00",
+            "\u2028",
+            "\n\n\n",
+            "    code\n",
+            "matedingmateding",
+        )
+    ),
+    st.lists(st.sampled_from(WORDS), max_size=30).map(" ".join),
+    st.text(max_size=40),
+)
+texts = st.lists(blocks, max_size=15).map("".join)
+
+
+@given(texts, st.sampled_from(("text", "markdown")))
+@settings(deadline=None)
+def test_chunks_tile_the_text_in_order_within_the_budget(text: str, format_: str) -> None:
+    chunks = chunks_of(text, format_)
+    if text.strip():
+        assert "".join(each.text for each in chunks) == text
+    else:
+        assert chunks == []
+    assert [each.ordinal for each in chunks] == list(range(len(chunks)))
+    for each in chunks:
+        assert each.text
+        assert text[each.start : each.stop] == each.text
+        assert len(TOKENIZER.encode(each.text).ids) <= CONFIG.chunk_tokens
+    assert [each.n_tokens for each in chunks] == exact_counts(TOKENIZER, [each.text for each in chunks])
+    assert len({each.id for each in chunks}) == len(chunks)
+
+
+@given(texts)
+@settings(deadline=None)
+def test_same_document_gives_same_chunks(text: str) -> None:
+    assert chunks_of(text) == chunks_of(text)
+
+
+def test_sections_that_fit_are_cut_at_their_headings() -> None:
+    text = "# The cat\n\nThe cat sat on a mat.\n\n## On a mat\n\nA cat sat on a mat.\n\n# A mat\n\nThe mat sat.\n"
+    found = chunks_of(text)
+    assert [each.headings for each in found] == [("The cat",), ("The cat", "On a mat"), ("A mat",)]
+    assert [each.text.split("\n")[0] for each in found] == ["# The cat", "## On a mat", "# A mat"]
+
+
+def test_long_text_without_any_break_is_cut_in_linear_time() -> None:
+    text = "漢字仮名" * 20_000
+    assert "".join(each.text for each in chunks_of(text, "text", IngestConfig())) == text
+
+
+def test_plain_text_has_no_headings() -> None:
+    assert [each.headings for each in chunks_of("# The cat\n\nsat on a mat", "code")] == [()]
+
+
+@pytest.mark.parametrize("text", ["c" * 20_000, "x" + " " * 20_000, "QUJD" * 5_000])
+def test_few_tokens_do_not_make_endless_chunks(text: str) -> None:
+    assert max(len(each.text) for each in chunks_of(text, "text")) <= 10 * CONFIG.chunk_tokens
+
+
+def test_ids_depend_on_document_and_version() -> None:
+    one = document("The cat sat.")
+    other = Document(**{name: getattr(one, name) for name in one.__struct_fields__} | {"version": "2" * 32})
+    first, second = (chunk(each, TOKENIZER, CONFIG)[0].id for each in (one, other))
+    assert first != second
+    assert re.fullmatch("[0-9a-f]{32}", first)
