@@ -24,7 +24,7 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
     inputs: tuple[str, ...]
     output: str
     dimension: int = 0
-    pooling: Literal["mean", "none"] = "none"
+    pooling: Literal["mean", "cls", "none"] = "none"
     pooled_in_graph: bool = True
     normalized: bool = True
     query_prefix: str = ""
