@@ -4,28 +4,14 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 from ingest.chunk import chunk
 from ingest.config import IngestConfig
 from ingest.measure import exact_counts
 from rag.base.types import Chunk, Document
+from tests.indexing import TOKENIZER, WORDS
 
 CONFIG = IngestConfig(chunk_tokens=16)
-WORDS = ("the", "cat", "sat", "on", "a", "mat", "ed", "ing", "é", "😀")
-
-
-def tiny_tokenizer() -> Tokenizer:
-    """Words and single characters, lower case, with [CLS] and [SEP] around them as BERT has it."""
-    pieces = ["[UNK]", "[CLS]", "[SEP]", *WORDS, *(f"##{piece}" for piece in WORDS), *"bcdfghjkl#.|-`"]
-    tokenizer = Tokenizer(models.WordPiece({piece: at for at, piece in enumerate(pieces)}, unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.post_processor = processors.BertProcessing(("[SEP]", 2), ("[CLS]", 1))
-    return tokenizer
-
-
-TOKENIZER = tiny_tokenizer()
 
 
 def document(text: str, format_: str = "markdown") -> Document:

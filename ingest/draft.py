@@ -1,0 +1,87 @@
+"""A document as a source gives it, and the step from there to one that can be indexed."""
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import PurePosixPath
+from urllib.parse import unquote, urlsplit
+
+import msgspec
+from msgspec import Struct
+
+from rag.base.ids import digest, document_id
+from rag.base.text import normalised
+from rag.base.types import EVERYONE, Document, Metadata, Scalar
+
+_SCHEME = re.compile("[a-z][a-z0-9+.-]*://")
+_HALF_PAIR = re.compile("[\ud800-\udfff]")
+
+
+class Draft(Struct, frozen=True, kw_only=True):
+    """What is known of a document before it belongs to a tenant. Without a title it is named after its uri."""
+
+    uri: str
+    text: str
+    title: str = ""
+    format: str = "text"
+    acl: tuple[str, ...] = (EVERYONE,)
+    metadata: Metadata = {}
+    updated_at: datetime | None = None
+
+
+def document_of(draft: Draft, tenant: str, recipe: str) -> Document:
+    """The document of a draft in a tenant; `recipe` names all that turns its text into chunks and vectors.
+
+    Halves of surrogate pairs become U+FFFD: no store and no tokenizer takes them. The version covers the exact text and
+    everything else that is stored, except `updated_at`: a file that was only touched is not indexed again.
+    """
+    uri, title, text = _clean(draft.uri), _clean(draft.title).strip(), _clean(draft.text)
+    title = title or name_of(uri)
+    acl = tuple(sorted({_clean(grant) for grant in draft.acl}))
+    metadata = {_clean(name): _clean_value(value) for name, value in sorted(draft.metadata.items())}
+    stored = msgspec.json.encode((title, draft.format, acl, metadata)).decode()
+    return Document(
+        id=document_id(tenant, uri),
+        tenant=tenant,
+        uri=uri,
+        title=title,
+        text=text,
+        version=digest(text, stored, recipe),
+        content_hash=digest(normalised(text)),
+        updated_at=_aware(draft.updated_at or datetime.now(UTC)),
+        acl=acl,
+        format=draft.format,
+        metadata=metadata,
+    )
+
+
+def name_of(uri: str) -> str:
+    """What a document is called that has no title: the last part of the path in its uri."""
+    parts = urlsplit(uri) if _SCHEME.match(uri) else None
+    path = unquote(parts.path if parts else uri)
+    return PurePosixPath(path).name or uri
+
+
+def _clean(text: str) -> str:
+    return text if text.isascii() else _HALF_PAIR.sub("\ufffd", text)
+
+
+def _clean_value(value: Scalar | Sequence[str]) -> Scalar | Sequence[str]:
+    if isinstance(value, str):
+        return _clean(value)
+    return value if isinstance(value, int | float) else tuple(_clean(each) for each in value)
+
+
+def _aware(instant: datetime) -> datetime:
+    return (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).astimezone(UTC)
+
+
+def text_metadata(values: Mapping[str, object]) -> dict[str, Scalar | tuple[str, ...]]:
+    """The entries that a store can filter on: scalars, and lists of strings. The others are left out."""
+    kept: dict[str, Scalar | tuple[str, ...]] = {}
+    for name, value in values.items():
+        if isinstance(value, str | int | float):
+            kept[name] = value
+        elif isinstance(value, list | tuple) and value and all(isinstance(each, str) for each in value):
+            kept[name] = tuple(value)
+    return kept

@@ -1,0 +1,47 @@
+"""The documents of a store, for those who manage them one by one."""
+
+from ingest.draft import Draft
+from ingest.lookup import record_with
+from ingest.outcome import Outcome
+from ingest.pipeline import Indexer
+from rag.base.ports import Page, PassageStore
+from rag.base.types import Access, DocumentRecord, Filters, Work
+from rag.govern.access import permits
+
+
+class Library:
+    """What the HTTP API and the commands do with documents. Whoever may not see a document may not touch it."""
+
+    def __init__(self, indexer: Indexer, store: PassageStore) -> None:
+        self._indexer = indexer
+        self._store = store
+
+    async def put(self, access: Access, draft: Draft, work: Work) -> Outcome:
+        """Indexes the draft in the tenant of `access`, in place of the document that has its uri.
+
+        Raises Forbidden when that document exists and is not visible; IngestError, LoadError, DependencyError.
+        """
+        document = self._indexer.document(draft, access.tenant)
+        return await self._indexer.index(document, work, access)
+
+    async def get(self, access: Access, document_id: str) -> DocumentRecord | None:
+        """The record, or None when there is none that `access` covers."""
+        record = await record_with(self._store, access.tenant, document_id)
+        return record if record and permits(access, record.tenant, record.acl) else None
+
+    async def text(self, access: Access, document_id: str) -> str | None:
+        """The whole text as it was parsed; of a duplicate the text of its original, which has the same words."""
+        record = await self.get(access, document_id)
+        if record is None:
+            return None
+        found = await self._store.passages(access, record.duplicate_of or record.id)
+        return "".join(passage.chunk.text for passage, _ in found)
+
+    async def list(self, access: Access, filters: Filters, limit: int, cursor: str | None = None) -> Page:
+        """The visible documents that match, ordered by id."""
+        return await self._store.records(access, filters, limit, cursor)
+
+    async def delete(self, access: Access, document_id: str) -> bool:
+        """Removes a document; whether there was one that `access` covers. Its duplicates stay."""
+        record = await self.get(access, document_id)
+        return record is not None and await self._indexer.remove(record)
