@@ -25,4 +25,7 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     request_timeout_s: Seconds = 30.0
     ingest_timeout_s: Seconds = 300.0
     heartbeat_s: Seconds = 10.0
+    linger_s: Annotated[float, Meta(ge=0)] = 0.0
+    """How long a server that was told to stop still accepts connections, so that a load balancer sees it unready."""
     drain_s: Seconds = 10.0
+    """How long requests in flight may then take to end."""

@@ -8,6 +8,7 @@ from litestar.plugins.core import MsgspecDIPlugin
 from rag.compose import Services
 from rag.serve.ask import ask
 from rag.serve.bodies import JsonRequest
+from rag.serve.documents import documents_router
 from rag.serve.guards import Doorkeeper, provide_principal
 from rag.serve.health import livez, readyz
 from rag.serve.identity import name_response
@@ -31,7 +32,7 @@ def create_app(services: Services, *, version: str) -> Litestar:
         return services
 
     return App(
-        route_handlers=[ask, search, livez, readyz],
+        route_handlers=[ask, search, documents_router(services.limits), livez, readyz],
         dependencies={
             "services": Provide(provide_services, sync_to_thread=False),
             "principal": Provide(provide_principal, sync_to_thread=False),

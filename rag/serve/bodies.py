@@ -10,11 +10,12 @@ from typing import Any, Never
 
 import msgspec
 from litestar import Request
-from litestar.exceptions import HTTPException
+from litestar.exceptions import HTTPException, InternalServerException
+from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 
 from rag.base.errors import InvalidInput, TooLarge
 
-_AT = re.compile(r"(?P<text>.*?)(?: - at `(?P<where>key in )?\$?(?P<path>[^`]*)`)?", re.DOTALL)
+_AT = re.compile(r"(?P<text>.*?)(?: - at (?:`key` in )?`\$?(?P<path>[^`]*)`)?", re.DOTALL)
 _STEP = re.compile(r"\.(?P<name>[^.\[\]]+)|\[(?P<index>\d+)\]")
 _FIELD = re.compile(r"Object (?:contains unknown|missing required) field `(?P<name>[^`]*)`")
 
@@ -34,11 +35,18 @@ class JsonRequest(Request[Any, Any, Any]):
         """The bytes, at most as many as the route allows."""
         try:
             return await super().body()
-        except HTTPException as error:
-            if error.status_code != 413:
-                raise
+        except InternalServerException as error:
+            raise ClientLeft from error
+        except RequestEntityTooLarge as error:
             limit = self.route_handler.resolve_request_max_body_size()
             raise TooLarge(f"the body is larger than the {limit} bytes that are allowed here") from error
+
+
+class ClientLeft(HTTPException):
+    """The client closed the connection; nobody reads the response to this."""
+
+    def __init__(self) -> None:
+        super().__init__("the client closed the connection", status_code=499)
 
 
 class MalformedJson(InvalidInput):

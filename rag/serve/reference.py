@@ -26,6 +26,7 @@ from litestar.openapi.spec import (
 
 from rag.serve.guards import PUBLIC
 from rag.serve.problems import MEDIA_TYPE, Problem
+from rag.serve.wire import Body
 
 _REFUSALS = {
     400: "The body is not JSON",
@@ -89,7 +90,7 @@ def openapi(version: str, *, is_open: bool) -> OpenAPIConfig:
         openapi_router=Router(
             "/schema", route_handlers=[], include_in_schema=False, opt=PUBLIC, after_request=_refuse_missing
         ),
-        render_plugins=[_Page(path="/"), JsonRenderPlugin(media_type=MediaType.JSON)],
+        render_plugins=[_Page(path="/"), _Json(media_type=MediaType.JSON)],
     )
 
 
@@ -100,11 +101,26 @@ async def _refuse_missing(response: Any) -> Any:
     return response
 
 
+class _Json(JsonRenderPlugin):
+    """The schema for programs."""
+
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
+        return super().render(request, _closed(openapi_schema))
+
+
 class _Page(OpenAPIRenderPlugin):
     """The schema as one page of plain HTML."""
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
-        return "".join(_page(msgspec.to_builtins(openapi_schema))).encode()
+        return "".join(_page(msgspec.to_builtins(_closed(openapi_schema)))).encode()
+
+
+def _closed(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema with a word on unknown members of bodies: msgspec refuses them, which Litestar does not publish."""
+    for body in Body.__subclasses__():
+        if component := schema["components"]["schemas"].get(body.__name__):
+            component["additionalProperties"] = False
+    return schema
 
 
 def _page(schema: Mapping[str, Any]) -> Iterator[str]:

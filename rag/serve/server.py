@@ -10,7 +10,7 @@ import asyncio
 import signal
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import AbstractAsyncContextManager, contextmanager
+from contextlib import AbstractAsyncContextManager, ExitStack, contextmanager
 from typing import Any
 
 from granian.constants import HTTPModes, Interfaces
@@ -27,11 +27,21 @@ from rag.serve.app import create_app
 _BACKLOG = 1024
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _LAST_WORDS_S = 1.0
+"""How long cancelled requests have to clean up after themselves."""
 _QUIET: dict[str, Any] = {"incremental": True, "formatters": {}, "handlers": {}, "loggers": {}}
 """Leaves logging as it is set up here; granian would put handlers on stdout."""
 
-Stops = asyncio.Queue[object]
-"""Gets an item for every signal: the first one drains, the second one ends at once."""
+
+class StopButton:
+    """Pressed once, the server drains; pressed again, it ends at once."""
+
+    def __init__(self) -> None:
+        self.drain = asyncio.Event()
+        self.now = asyncio.Event()
+
+    def press(self) -> None:
+        """What a signal does."""
+        (self.now if self.drain.is_set() else self.drain).set()
 
 
 async def serve(
@@ -40,25 +50,27 @@ async def serve(
     *,
     version: str,
     on_listening: Callable[[], None] = lambda: None,
-    stops: Stops | None = None,
+    button: StopButton | None = None,
 ) -> None:
-    """Serves on a socket from `bind` until a signal; returns when the last request has ended, or `drain_s` later.
+    """Serves on a socket from `bind` until a signal; returns when the last request has ended, at most `drain_s` later.
 
     `on_listening` is called when requests are accepted, which is after the services are open. Raises ConfigError when
     the address needs API keys and there are none.
     """
-    with bound, _signals(stops or Stops()) as stopping:
+    button = button or StopButton()
+    with bound, _signals_to(button):
         async with opened as services:
             check_bind(bound.getsockname()[0], services.keys)
             flights = Flights(create_app(services, version=version))
             server = _Server(flights, bound)
             serving = asyncio.create_task(server.serve())
             on_listening()
-            if await _ends_before(serving, stopping):
+            if await _ends_before(serving, button.drain):
                 raise Unavailable("the web server ended by itself; the log has the cause") from serving.exception()
             services.health.drain()
+            await _ends_before(serving, button.now, within_s=services.limits.linger_s)
             server.stop()  # type: ignore[no-untyped-call]  # granian types its parameters only
-            if not await _ends_before(serving, stopping, within_s=services.limits.drain_s):
+            if not await _ends_before(serving, button.now, within_s=services.limits.drain_s):
                 flights.cancel()
                 await asyncio.wait({serving}, timeout=_LAST_WORDS_S)
 
@@ -67,9 +79,11 @@ def bind(host: str, port: int) -> socket.socket:
     """A socket bound to the address; port 0 takes a free one. Raises ConfigError when it is taken or not ours."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        bound = socket.socket(family, kind, protocol)
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind(address)
+        with ExitStack() as stack:
+            bound = stack.enter_context(socket.socket(family, kind, protocol))
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            bound.bind(address)
+            stack.pop_all()
     except OSError as error:
         message = f"cannot listen on {host} port {port}: {error.strerror}; choose another address or port"
         raise ConfigError(message, path="server") from error
@@ -120,20 +134,20 @@ class _Server(Server):
 
 
 @contextmanager
-def _signals(stops: Stops) -> Iterator[Stops]:
+def _signals_to(button: StopButton) -> Iterator[None]:
     loop = asyncio.get_running_loop()
     for number in _SIGNALS:
-        loop.add_signal_handler(number, stops.put_nowait, number)
+        loop.add_signal_handler(number, button.press)
     try:
-        yield stops
+        yield
     finally:
         for number in _SIGNALS:
             loop.remove_signal_handler(number)
 
 
-async def _ends_before(serving: asyncio.Task[None], stops: Stops, within_s: float | None = None) -> bool:
-    """Whether the server ends before the next signal, and within the time."""
-    stopped = asyncio.create_task(stops.get())
+async def _ends_before(serving: asyncio.Task[None], pressed: asyncio.Event, within_s: float | None = None) -> bool:
+    """Whether the server ends before the button is pressed, and within the time."""
+    stopped = asyncio.create_task(pressed.wait())
     await asyncio.wait({serving, stopped}, timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
     stopped.cancel()
     return serving.done()

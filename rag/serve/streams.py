@@ -7,11 +7,11 @@ from typing import Any, TypeVar, cast
 
 import msgspec
 from litestar import Response
-from litestar.exceptions import HTTPException
 from litestar.response.base import ASGIResponse
 from litestar.types import Receive, Scope, Send
 
 from rag.base.errors import DeadlineExceeded
+from rag.serve.bodies import ClientLeft
 from rag.serve.problems import Problem
 
 T = TypeVar("T")
@@ -30,12 +30,6 @@ _HEADERS = [
 def event(name: str, body: object) -> bytes:
     """One server-sent event. JSON has no line breaks outside of strings, so one data line is enough."""
     return b"event: %b\ndata: %b\n\n" % (name.encode(), msgspec.json.encode(body))
-
-
-class ClientLeft(HTTPException):
-    """The client closed the connection; nobody reads the response to this."""
-
-    status_code = 499
 
 
 async def while_connected(receive: Receive, work: Coroutine[Any, Any, T], *, within_s: float) -> T:

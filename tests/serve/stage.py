@@ -35,6 +35,7 @@ from tests.fakes import ScriptedModel
 READER_TOKEN, READER = new_key("ann", tenant="acme", groups=["staff"])
 WRITER_TOKEN, WRITER = new_key("bob", tenant="acme", scopes=["read", "write"])
 OTHER_TOKEN, OTHER = new_key("eve", tenant="other", scopes=["read", "write"])
+KEYS = (READER, WRITER, OTHER)
 READS = {"authorization": f"Bearer {READER_TOKEN}"}
 WRITES = {"authorization": f"Bearer {WRITER_TOKEN}"}
 OTHERS = {"authorization": f"Bearer {OTHER_TOKEN}"}
@@ -137,12 +138,15 @@ class StageSearcher:
 
 def services(**changes):
     parts = {
-        "keys": KeyRing([READER, WRITER, OTHER]),
+        "keys": KeyRing(KEYS),
         "limits": Limits(),
         "health": Health(),
         "fields": Fields({"year": "integer", "team": "keyword"}),
         "answerer": StageAnswerer(),
         "searcher": StageSearcher(),
+        "indexer": None,
+        "library": None,
+        "startup_s": {},
         "models": {"extractive": ScriptedModel("x"), "big": ScriptedModel("y")},
     }
     return Services(**parts | changes)
@@ -153,6 +157,12 @@ async def client_of(staged, headers=READS):
     async with AsyncTestClient(create_app(staged, version="0")) as client:
         client.headers.update(headers)
         yield client
+
+
+async def until(condition):
+    """Waits for what another task or thread brings about."""
+    while not condition():  # noqa: ASYNC110 - there is no event to wait for: the condition is the production code's state
+        await asyncio.sleep(0.001)
 
 
 def events_in(text):

@@ -1,0 +1,142 @@
+"""GET, PUT and DELETE /documents: what the answers come from.
+
+A document that the key may not see is treated as one that is not there, by every route and down to the last byte.
+"""
+
+from typing import Annotated, Any
+
+from litestar import Request, Router, delete, get, put
+from litestar.di import NamedDependency
+from litestar.exceptions import ValidationException
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
+from msgspec import UNSET
+
+from rag.base.deadline import Deadline
+from rag.base.errors import InvalidInput, NotFound
+from rag.base.ids import document_id as id_of
+from rag.base.types import EVERYONE, DocumentRecord, Match, Principal, Work
+from rag.compose import Services
+from rag.govern.access import readable_by
+from rag.govern.limits import MAX_PAGE, Limits
+from rag.serve.guards import WRITES
+from rag.serve.reference import refusals
+from rag.serve.shelf import (
+    DocumentBody,
+    ListingBody,
+    OutcomeBody,
+    RecordBody,
+    ReplacementBody,
+    draft_of,
+    outcome_body,
+    record_body,
+)
+from rag.serve.streams import GRACE_S, while_connected
+
+
+@get("/", summary="List documents", responses=refusals(422, 502, 503, 504))
+async def list_documents(
+    services: NamedDependency[Services],
+    principal: NamedDependency[Principal],
+    limit: Annotated[int, QueryParameter(ge=1, le=MAX_PAGE)] = 50,
+    cursor: FromQuery[str | None] = None,
+    uri: FromQuery[str | None] = None,
+    format_: Annotated[str | None, QueryParameter(name="format")] = None,
+) -> ListingBody:
+    """Gives the documents that the key may read, by id, a page at a time; `cursor` asks for what follows."""
+    wanted = {"uri": uri, "format": format_}
+    filters = tuple(Match(field=name, any_of=(value,)) for name, value in wanted.items() if value is not None)
+    try:
+        page = await services.library.list(readable_by(principal), filters, limit, cursor)
+    except InvalidInput as error:
+        raise ValidationException(extra=[{"message": str(error), "key": "cursor"}]) from error
+    records = tuple(record_body(record) for record in page.records)
+    return ListingBody(documents=records, total=page.total, cursor=page.cursor)
+
+
+@get("/{document_id:str}", summary="Get a document", responses=refusals(404, 422, 502, 503, 504))
+async def get_document(
+    document_id: FromPath[str],
+    services: NamedDependency[Services],
+    principal: NamedDependency[Principal],
+    text: FromQuery[bool] = False,
+) -> RecordBody:
+    """Gives what is known of one document, and with `text=true` the text that its chunks were cut from."""
+    record = await _visible(services, principal, document_id)
+    whole = await services.library.text(readable_by(principal), document_id) if text else None
+    return record_body(record, UNSET if whole is None else whole)
+
+
+@put("/", summary="Add or replace a document", opt=WRITES, responses=refusals(429, 502, 503, 504, body=True))
+async def put_document(
+    data: JSONBody[DocumentBody],
+    request: Request[Any, Any, Any],
+    services: NamedDependency[Services],
+    principal: NamedDependency[Principal],
+) -> OutcomeBody:
+    """Indexes a document under its `uri`; when the reply is there, it is found and survives a crash.
+
+    The same content again is `unchanged` and costs nothing. Without `acl` an existing document keeps its readers.
+    """
+    known = await services.library.get(readable_by(principal), id_of(principal.tenant, data.uri))
+    return await _indexed(data, data.uri, known, request, services)
+
+
+@put(
+    "/{document_id:str}",
+    summary="Replace a document",
+    opt=WRITES,
+    responses=refusals(404, 429, 502, 503, 504, body=True),
+)
+async def replace_document(
+    document_id: FromPath[str],
+    data: JSONBody[ReplacementBody],
+    request: Request[Any, Any, Any],
+    services: NamedDependency[Services],
+    principal: NamedDependency[Principal],
+) -> OutcomeBody:
+    """Indexes new content for a document that is there; it keeps its `uri`, and without `acl` its readers."""
+    known = await _visible(services, principal, document_id)
+    return await _indexed(data, known.uri, known, request, services)
+
+
+@delete("/{document_id:str}", summary="Delete a document", opt=WRITES, responses=refusals(404, 422, 502, 503, 504))
+async def delete_document(
+    document_id: FromPath[str], services: NamedDependency[Services], principal: NamedDependency[Principal]
+) -> None:
+    """Removes a document; no answer will come from it any more. Others that hold the same stay."""
+    if not await services.library.delete(readable_by(principal), document_id):
+        raise _absent()
+
+
+def documents_router(limits: Limits) -> Router:
+    """The routes under /documents, whose bodies may be larger than others."""
+    return Router(
+        "/documents",
+        route_handlers=[list_documents, get_document, put_document, replace_document, delete_document],
+        request_max_body_size=limits.max_document_bytes,
+        tags=["documents"],
+    )
+
+
+def _absent() -> NotFound:
+    return NotFound("there is no such document, or your key may not see it")
+
+
+async def _visible(services: Services, principal: Principal, document_id: str) -> DocumentRecord:
+    record = await services.library.get(readable_by(principal), document_id)
+    if record is None:
+        raise _absent()
+    return record
+
+
+async def _indexed(
+    body: ReplacementBody, uri: str, known: DocumentRecord | None, request: Request[Any, Any, Any], services: Services
+) -> OutcomeBody:
+    """Puts it and waits, as long as the client does. A client that leaves may find it stored or not, never in part."""
+    kept = known.acl if known else (EVERYONE,)
+    draft = draft_of(body, uri, kept if body.acl is None else body.acl)
+    within_s = services.limits.ingest_timeout_s
+    principal: Principal = request.user
+    work = Work(tenant=principal.tenant, deadline=Deadline.after(within_s))
+    putting = services.library.put(readable_by(principal), draft, work)
+    return outcome_body(await while_connected(request.receive, putting, within_s=within_s + GRACE_S))

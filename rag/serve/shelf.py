@@ -1,0 +1,107 @@
+"""The shapes of the documents part of the HTTP interface."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Annotated
+
+from msgspec import UNSET, Meta, Struct, UnsetType, field
+from msgspec.structs import replace
+
+from ingest.draft import Draft
+from ingest.outcome import Outcome, Status
+from rag.base.types import DocumentRecord, Scalar
+from rag.serve.wire import Body, Int64, convert
+
+Uri = Annotated[str, Meta(min_length=1, max_length=2_000, pattern=r"\S", examples=["wiki:refunds"])]
+Title = Annotated[str, Meta(max_length=1_000)]
+Text = Annotated[str, Meta(min_length=1, pattern=r"\S", description="The text, already read; offsets count in it.")]
+Format = Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9.+_-]{0,31}$", examples=["markdown"])]
+Grant = Annotated[str, Meta(pattern="^(everyone|(user|group):.{1,200})$", examples=["group:staff"])]
+Acl = Annotated[list[Grant], Meta(max_length=100, description="Who may read it; nobody when empty.")]
+MetadataValue = str | Int64 | float | bool | list[str]
+RawMetadata = Annotated[dict[Annotated[str, Meta(min_length=1, max_length=64)], MetadataValue], Meta(max_length=64)]
+Instant = Annotated[datetime, Meta(tz=True)]
+
+
+class ReplacementBody(Body, frozen=True, kw_only=True):
+    """A document's content. Without `acl` an existing document keeps its readers, and everyone may read a new one."""
+
+    text: Text
+    title: Title = ""
+    format: Format = "text"
+    acl: Acl | None = None
+    metadata: RawMetadata = field(default_factory=dict)
+    updated_at: Instant | None = None
+
+
+class DocumentBody(ReplacementBody, frozen=True, kw_only=True):
+    """A document and the name it goes by: the same `uri` is the same document."""
+
+    uri: Uri
+
+
+class OutcomeBody(Struct, frozen=True, kw_only=True):
+    """What became of a document that was put. A duplicate is kept as a reference to the one with the same words."""
+
+    id: str
+    uri: str
+    version: str
+    status: Status
+    n_chunks: int
+    n_tokens: int
+
+
+class RecordBody(Struct, frozen=True, kw_only=True):
+    """What is known of a document; `duplicate_of` is the id of the document whose chunks stand for it."""
+
+    id: str
+    uri: str
+    title: str
+    version: str
+    format: str
+    updated_at: datetime
+    acl: tuple[str, ...]
+    metadata: Mapping[str, Scalar | tuple[str, ...]]
+    n_chunks: int
+    n_chars: int
+    duplicate_of: str | None
+    text: str | UnsetType = UNSET
+
+
+class ListingBody(Struct, frozen=True, kw_only=True):
+    """A page of documents by id; `total` counts them all, and `cursor` asks for what follows."""
+
+    documents: tuple[RecordBody, ...]
+    total: int
+    cursor: str | None
+
+
+def outcome_body(outcome: Outcome) -> OutcomeBody:
+    """The outcome as JSON has it."""
+    return OutcomeBody(
+        id=outcome.document_id,
+        uri=outcome.uri,
+        version=outcome.version,
+        status=outcome.status,
+        n_chunks=outcome.n_chunks,
+        n_tokens=outcome.n_tokens,
+    )
+
+
+def record_body(record: DocumentRecord, text: str | UnsetType = UNSET) -> RecordBody:
+    """The record as JSON has it."""
+    body = convert(record, RecordBody)
+    return body if text is UNSET else replace(body, text=text)
+
+
+def draft_of(body: ReplacementBody, uri: str, acl: Sequence[str]) -> Draft:
+    """The draft that the body describes, with those readers."""
+    return Draft(
+        uri=uri,
+        text=body.text,
+        title=body.title,
+        format=body.format,
+        acl=tuple(acl),
+        metadata=body.metadata,
+        updated_at=body.updated_at,
+    )
