@@ -1,0 +1,179 @@
+"""Everything that can be configured: defaults here < `rag.toml` < environment `RAG__SECTION__KEY`.
+
+An unknown key or a bad value rejects the whole configuration, with its path. Credentials are of the type `Secret`;
+written as `env:NAME` or `file:/path` they are read from there when the settings are loaded.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+from ingest.config import IngestConfig
+from llm.config import ExtractiveConfig, ModelConfig
+from rag.base.errors import ConfigError
+from rag.base.secret import Secret
+from rag.govern.keys import KeyConfig
+from rag.govern.limits import Limits
+from rag.index.config import EdgeConfig, FieldType, FusionConfig, StoreConfig
+from rag.pipeline.answer import EXTRACTIVE
+from rag.pipeline.config import AnswerConfig
+from rerank.config import NoRerankConfig, RerankConfig
+
+PREFIX = "RAG__"
+FILE_NAME = "rag.toml"
+
+
+def default_data_dir() -> Path:
+    """Where the data lives unless told otherwise: `$XDG_DATA_HOME/groundwire`, or `~/.local/share/groundwire`."""
+    base = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
+    return Path(base).expanduser() / "groundwire"
+
+
+class ServerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where `rag serve` listens. Port 0 takes a free one. Another host than loopback needs keys."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535)] = 8080
+
+
+class AuthConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who may come in. Without keys only this machine may, as one local principal."""
+
+    keys: tuple[KeyConfig, ...] = ()
+    keys_file: Path | None = None
+
+
+class OnnxEmbedderConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="onnx"):
+    """A bi-encoder in this process: a shipped name or a local folder. `n_sessions` 0 is one for each core."""
+
+    model: str = "all-minilm-l6-v2"
+    n_sessions: Annotated[int, Meta(ge=0, le=256)] = 0
+
+
+class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The whole configuration. `fields` declares the metadata fields that filters may name, with their types."""
+
+    data_dir: Path = msgspec.field(default_factory=default_data_dir)
+    server: ServerConfig = ServerConfig()
+    auth: AuthConfig = AuthConfig()
+    limits: Limits = Limits()
+    embedder: OnnxEmbedderConfig = OnnxEmbedderConfig()
+    index: StoreConfig = EdgeConfig()
+    fusion: FusionConfig = FusionConfig()
+    fields: dict[str, FieldType] = {}
+    reranker: RerankConfig = NoRerankConfig()
+    models: dict[str, ModelConfig] = {}
+    answer: AnswerConfig = AnswerConfig()
+    ingest: IngestConfig = IngestConfig()
+
+
+def load_settings(file: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
+    """The effective settings. `file=None` takes `rag.toml` of the working directory if there is one.
+
+    Raises ConfigError that names the path of the fault.
+    """
+    environ = os.environ if environ is None else environ
+    file = file or (Path(FILE_NAME) if Path(FILE_NAME).is_file() else None)
+    written = _read(file) if file else {}
+    folder = file.parent.resolve() if file else Path.cwd()
+    _converted(written, folder, environ, strict=True)
+    return _checked(_converted(_merged(written, _from_environment(environ)), folder, environ, strict=False))
+
+
+def shown(settings: Settings) -> bytes:
+    """The settings as indented JSON with secrets as `***`."""
+    return msgspec.json.format(msgspec.json.encode(settings, enc_hook=_encoded), indent=2)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        with file.open("rb") as stream:
+            return tomllib.load(stream)
+    except OSError as fault:
+        raise ConfigError(f"cannot read the settings file {file}: {fault.strerror}") from fault
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
+        raise ConfigError(f"{file} is not valid TOML: {fault}") from fault
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    """`RAG__SERVER__PORT=1` as {"server": {"port": "1"}}; a value that starts with [ or { is read as JSON."""
+    tree: dict[str, Any] = {}
+    for name in sorted(environ):
+        if not name.startswith(PREFIX):
+            continue
+        *sections, key = name.removeprefix(PREFIX).lower().split("__")
+        node = tree
+        for section in sections:
+            node = node.setdefault(section, {})
+            if not isinstance(node, dict):
+                raise ConfigError(f"{name} sets a key inside of a value that another variable sets as a whole")
+        node[key] = _value(name, environ[name])
+    return tree
+
+
+def _value(name: str, raw: str) -> Any:
+    if not raw.startswith(("[", "{")):
+        return raw
+    try:
+        return msgspec.json.decode(raw)
+    except msgspec.DecodeError as fault:
+        raise ConfigError(f"{name} starts like JSON and is not: {fault}") from fault
+
+
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        old = merged.get(key)
+        merged[key] = _merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def _converted(tree: Mapping[str, Any], folder: Path, environ: Mapping[str, str], *, strict: bool) -> Settings:
+    def decode(target: type, value: Any) -> Any:
+        if not isinstance(value, str):
+            raise TypeError(f"Expected `str`, got `{type(value).__name__}`")
+        return folder / Path(value).expanduser() if target is Path else _secret(value, environ)
+
+    try:
+        return msgspec.convert(tree, Settings, dec_hook=decode, strict=strict)
+    except msgspec.ValidationError as fault:
+        message, _, path = str(fault).partition(" - at ")
+        place = path.strip("`") or "$"
+        raise ConfigError(f"setting {place}: {message}", path=place) from fault
+
+
+def _secret(value: str, environ: Mapping[str, str]) -> Secret:
+    kind, _, place = value.partition(":")
+    if kind == "env":
+        if place not in environ:
+            raise ValueError(f"the environment has no variable {place}")
+        return Secret(environ[place])
+    if kind == "file":
+        try:
+            return Secret(Path(place).read_text(encoding="utf-8").strip())
+        except OSError as fault:
+            raise ValueError(f"the secret file {place} cannot be read: {fault.strerror}") from fault
+    return Secret(value)
+
+
+def _checked(settings: Settings) -> Settings:
+    """What no type can say."""
+    if isinstance(settings.models.get(EXTRACTIVE, ExtractiveConfig()), ExtractiveConfig):
+        known = {EXTRACTIVE, *settings.models}
+        if settings.answer.model in known:
+            return settings
+        names = ", ".join(sorted(known))
+        raise ConfigError(
+            f"setting $.answer.model: there is no model '{settings.answer.model}' under [models]; there is: {names}",
+            path="$.answer.model",
+        )
+    raise ConfigError(f"setting $.models.{EXTRACTIVE}: this name is kept for the kind 'extractive'", path="$.models")
+
+
+def _encoded(value: object) -> str:
+    return str(value)
