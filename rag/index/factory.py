@@ -1,0 +1,54 @@
+"""Opens the store that the settings name."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Protocol, assert_never
+
+from rag.base.errors import ConfigError
+from rag.base.ports import PassageStore
+from rag.base.types import Access, Filters
+from rag.index.config import EdgeConfig, FusionConfig, QdrantConfig, StoreConfig
+from rag.index.filters import Fields
+from rag.index.retriever import SearchesInBatches
+
+
+class Store(PassageStore, SearchesInBatches, Protocol):
+    """Keeps documents and finds passages in them."""
+
+    @property
+    def epoch(self) -> int:
+        """Grows with every change that a reader can see."""
+        ...
+
+    async def count(self, access: Access, filters: Filters = ()) -> int:
+        """How many documents match."""
+        ...
+
+
+@asynccontextmanager
+async def open_store(
+    config: StoreConfig, *, data_dir: Path, fields: Fields, fusion: FusionConfig, embedder_name: str, dimension: int
+) -> AsyncIterator[Store]:
+    """The store, open; closed on leaving. Raises what its `open` raises: ConfigError, Unavailable."""
+    # Imported where chosen: either vendor costs time at start that the other's users should not pay.
+    match config:
+        case EdgeConfig():
+            from rag.index.edge import EdgeStore
+
+            store = await EdgeStore.open(
+                data_dir / "index",
+                config=config,
+                fusion=fusion,
+                fields=fields,
+                embedder_name=embedder_name,
+                dimension=dimension,
+            )
+            try:
+                yield store
+            finally:
+                await store.close()
+        case QdrantConfig():
+            raise ConfigError("the qdrant store is not there yet", path="store.kind")
+        case _ as never:
+            assert_never(never)

@@ -1,0 +1,62 @@
+"""The file beside an embedded index that says what it was built with."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from rag.base.errors import ConfigError
+from rag.index.config import Bm25Config, FieldType
+
+SCHEMA: Final = 1
+"""Rises when stored payloads change in a way that this code cannot read."""
+
+
+class Manifest(Struct, frozen=True, kw_only=True):
+    """What an index was built with, and the folder beside the file that holds it."""
+
+    schema: int = SCHEMA
+    embedder: str
+    dimension: int
+    bm25: Bm25Config
+    fields: Mapping[str, FieldType]
+    shard: str = "shard"
+
+    def require_same_build(self, wanted: "Manifest", folder: Path) -> None:
+        """Raises ConfigError unless what is stored can be searched as `wanted` says; declared fields may differ."""
+        differences = [
+            f"{name} is {getattr(self, name)!r} and now {getattr(wanted, name)!r} is wanted"
+            for name in ("schema", "embedder", "dimension", "bm25")
+            if getattr(self, name) != getattr(wanted, name)
+        ]
+        if differences:
+            remedy = "run `rag reindex` to build it anew, or restore the setting"
+            raise ConfigError(f"the index in {folder} was built differently: {'; '.join(differences)}; {remedy}")
+
+
+def read_manifest(path: Path) -> Manifest | None:
+    """The manifest, or None where there is none yet. Raises ConfigError when it cannot be understood."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Manifest)
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.DecodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}; restore it or move the folder away") from error
+
+
+def write_manifest(path: Path, manifest: Manifest) -> None:
+    """Replaces the file in one step: after a crash or a power cut it is the old one or the new one, whole."""
+    draft = path.with_suffix(".new")
+    with draft.open("wb") as file:
+        file.write(msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

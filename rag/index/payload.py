@@ -1,0 +1,189 @@
+"""What a store keeps beside the vectors: one payload per chunk and one per document, the same in every store.
+
+A chunk's payload repeats every field of its document, so that one filter takes a document with all its chunks and a
+search needs no second look-up.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final, Literal, TypeVar
+from uuid import UUID
+
+import msgspec
+from msgspec import Struct
+
+from rag.base.errors import PermanentIngestError
+from rag.base.ids import as_uuid
+from rag.base.ports import IndexedDocument
+from rag.base.types import Chunk, DocumentRecord, Metadata, Passage, Scalar
+
+Payload = dict[str, Any]
+"""The JSON object that a store holds; only this module knows its keys."""
+
+State = Literal["whole", "replacing"]
+"""While a record says "replacing", chunks of another version of the document may still be there."""
+
+Stored = Scalar | list[str]
+
+_MAX_INTEGER: Final = 2**63
+
+
+class _DocumentFields(Struct, frozen=True, kw_only=True):
+    tenant: str
+    acl: list[str]
+    document_id: str
+    uri: str
+    title: str
+    format: str
+    version: str
+    content_hash: str
+    updated_at: datetime
+    metadata: dict[str, Stored] = {}
+    # Qdrant Edge 0.9.0 takes a truth value in a filter for a number and then matches nothing, so truth values are
+    # stored as 1 and 0, and these are the names of the fields to turn back.
+    truths: list[str] = []
+
+
+class _RecordPayload(_DocumentFields, frozen=True, kw_only=True, tag_field="kind", tag="document"):
+    n_chunks: int
+    n_chars: int
+    duplicate_of: str | None = None
+    state: State = "whole"
+
+
+class _ChunkPayload(_DocumentFields, frozen=True, kw_only=True, tag_field="kind", tag="chunk"):
+    ordinal: int
+    text: str
+    start: int
+    stop: int
+    n_tokens: int
+    headings: list[str] = []
+
+
+def point_id(identifier: str) -> str:
+    """The id of the point of a chunk or a document record."""
+    return as_uuid(identifier)
+
+
+def identifier_of(point: object) -> str:
+    """The id of the chunk or document whose point this is; stores give UUIDs or their spelling."""
+    return UUID(str(point)).hex
+
+
+def record_payload(record: DocumentRecord, state: State = "whole") -> Payload:
+    """What is stored of a document. Raises PermanentIngestError for metadata that no store can hold."""
+    payload = _RecordPayload(
+        **_document_fields(record),
+        n_chunks=record.n_chunks,
+        n_chars=record.n_chars,
+        duplicate_of=record.duplicate_of,
+        state=state,
+    )
+    return _builtins(payload)
+
+
+def chunk_payloads(document: IndexedDocument) -> list[Payload]:
+    """What is stored of each chunk, in order. Raises PermanentIngestError for metadata that no store can hold."""
+    shared = _document_fields(document.record)
+    return [_builtins(_chunk_payload(chunk, shared)) for chunk in document.chunks]
+
+
+def read_record(payload: Payload) -> DocumentRecord:
+    """The document as it was put."""
+    stored = _read(payload, _RecordPayload)
+    return DocumentRecord(
+        id=stored.document_id,
+        tenant=stored.tenant,
+        uri=stored.uri,
+        title=stored.title,
+        version=stored.version,
+        content_hash=stored.content_hash,
+        updated_at=stored.updated_at,
+        acl=tuple(stored.acl),
+        format=stored.format,
+        n_chunks=stored.n_chunks,
+        n_chars=stored.n_chars,
+        duplicate_of=stored.duplicate_of,
+        metadata=_read_metadata(stored),
+    )
+
+
+def read_passage(identifier: str, payload: Payload) -> Passage:
+    """The chunk with that id, as it was put."""
+    stored = _read(payload, _ChunkPayload)
+    chunk = Chunk(
+        id=identifier,
+        document_id=stored.document_id,
+        ordinal=stored.ordinal,
+        text=stored.text,
+        start=stored.start,
+        stop=stored.stop,
+        n_tokens=stored.n_tokens,
+        headings=tuple(stored.headings),
+    )
+    return Passage(
+        chunk=chunk,
+        uri=stored.uri,
+        title=stored.title,
+        version=stored.version,
+        format=stored.format,
+        updated_at=stored.updated_at,
+        metadata=_read_metadata(stored),
+    )
+
+
+def _chunk_payload(chunk: Chunk, shared: Mapping[str, Any]) -> _ChunkPayload:
+    return _ChunkPayload(
+        **shared,
+        ordinal=chunk.ordinal,
+        text=chunk.text,
+        start=chunk.start,
+        stop=chunk.stop,
+        n_tokens=chunk.n_tokens,
+        headings=list(chunk.headings),
+    )
+
+
+def _document_fields(record: DocumentRecord) -> dict[str, Any]:
+    return {
+        "tenant": record.tenant,
+        "acl": list(record.acl),
+        "document_id": record.id,
+        "uri": record.uri,
+        "title": record.title,
+        "format": record.format,
+        "version": record.version,
+        "content_hash": record.content_hash,
+        "updated_at": record.updated_at,
+        "metadata": {name: _stored(name, value, record.uri) for name, value in record.metadata.items()},
+        "truths": [name for name, value in record.metadata.items() if isinstance(value, bool)],
+    }
+
+
+def _stored(name: str, value: Scalar | Any, uri: str) -> Stored:
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, int) and not -_MAX_INTEGER <= value < _MAX_INTEGER:
+        raise PermanentIngestError(f"the metadata field '{name}' of {uri} does not fit into 64 bits; write it as text")
+    if isinstance(value, str | int | float):
+        return value
+    return [str(item) for item in value]
+
+
+def _read_metadata(stored: _DocumentFields) -> Metadata:
+    metadata: dict[str, Scalar | tuple[str, ...]] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in stored.metadata.items()
+    }
+    return metadata | {name: bool(metadata[name]) for name in stored.truths}
+
+
+def _builtins(payload: Struct) -> Payload:
+    builtins: Payload = msgspec.to_builtins(payload)
+    return builtins
+
+
+Read = TypeVar("Read", _RecordPayload, _ChunkPayload)
+
+
+def _read(payload: Payload, kind: type[Read]) -> Read:
+    return msgspec.convert(payload, kind)
