@@ -1,0 +1,40 @@
+"""From configuration to models that answer."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from typing import assert_never
+
+import httpx
+
+from llm.config import ExtractiveConfig, ModelConfig, OpenAIConfig
+from llm.extractive import ExtractiveModel, embedding_scorer
+from llm.openai import OpenAIModel
+from llm.transport import open_transport
+from rag.base.ports import ChatModel, Embedder
+
+OpenTransport = Callable[[int], AbstractAsyncContextManager[httpx.AsyncBaseTransport]]
+"""Opens a pool of at most that many connections."""
+
+
+@asynccontextmanager
+async def open_models(
+    configs: Mapping[str, ModelConfig], *, embedder: Embedder, transport: OpenTransport = open_transport
+) -> AsyncIterator[Mapping[str, ChatModel]]:
+    """The configured models by name, open for as long as the context. Connects to nothing yet. Raises ConfigError."""
+    async with AsyncExitStack() as stack:
+        models: dict[str, ChatModel] = {}
+        for name, config in configs.items():
+            models[name] = await _opened(config, embedder, transport, stack)
+        yield models
+
+
+async def _opened(
+    config: ModelConfig, embedder: Embedder, transport: OpenTransport, stack: AsyncExitStack
+) -> ChatModel:
+    match config:
+        case ExtractiveConfig():
+            return ExtractiveModel(config, embedding_scorer(embedder))
+        case OpenAIConfig():
+            return OpenAIModel(config, await stack.enter_async_context(transport(config.max_connections)))
+        case _:
+            assert_never(config)
