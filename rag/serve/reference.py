@@ -26,7 +26,8 @@ from litestar.openapi.spec import (
 
 from rag.serve.guards import PUBLIC
 from rag.serve.problems import MEDIA_TYPE, Problem
-from rag.serve.wire import Body
+from rag.serve.shelf import DocumentBody, ListingBody, OutcomeBody, RecordBody, ReplacementBody
+from rag.serve.wire import AnswerBody, AskBody, SearchBody, SearchResultBody
 
 _REFUSALS = {
     400: "The body is not JSON",
@@ -42,6 +43,18 @@ _REFUSALS = {
     503: "Too busy, or not ready; see Retry-After",
     504: "It took too long",
 }
+_SHAPES = (
+    AskBody,
+    AnswerBody,
+    SearchBody,
+    SearchResultBody,
+    DocumentBody,
+    ReplacementBody,
+    OutcomeBody,
+    RecordBody,
+    ListingBody,
+    Problem,
+)
 _WITH_KEY = (400, 401, 403)
 _WITH_BODY = (413, 415, 422)
 
@@ -105,21 +118,24 @@ class _Json(JsonRenderPlugin):
     """The schema for programs."""
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
-        return super().render(request, _closed(openapi_schema))
+        return super().render(request, _exact(openapi_schema))
 
 
 class _Page(OpenAPIRenderPlugin):
     """The schema as one page of plain HTML."""
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
-        return "".join(_page(msgspec.to_builtins(_closed(openapi_schema)))).encode()
+        return "".join(_page(msgspec.to_builtins(_exact(openapi_schema)))).encode()
 
 
-def _closed(schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema with a word on unknown members of bodies: msgspec refuses them, which Litestar does not publish."""
-    for body in Body.__subclasses__():
-        if component := schema["components"]["schemas"].get(body.__name__):
-            component["additionalProperties"] = False
+def _exact(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema with msgspec's own account of the types.
+
+    Litestar's leaves out the bounds of optional members and of items, and that unknown members are refused; and it
+    writes `oneOf` for a union of int and float, which no integer satisfies.
+    """
+    _, components = msgspec.json.schema_components(_SHAPES, ref_template="#/components/schemas/{name}")
+    schema["components"]["schemas"].update(components)
     return schema
 
 

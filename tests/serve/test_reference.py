@@ -35,7 +35,13 @@ async def test_the_bounds_are_published(schema):
     assert ask["properties"]["question"]["maxLength"] == limits.MAX_QUESTION_CHARS
     assert ask["properties"]["top_k"]["maximum"] == limits.MAX_TOP_K
     assert ask["required"] == ["question"]
-    assert ask["additionalProperties"] is False
+    assert {"type": "null"} in ask["properties"]["temperature"]["anyOf"]
+    assert {"type": "number", "minimum": 0, "maximum": 2} in ask["properties"]["temperature"]["anyOf"]
+
+
+async def test_unknown_members_of_a_body_are_refused_in_writing(schema):
+    bodies = [schema["components"]["schemas"][name] for name in ("AskBody", "SearchBody", "DocumentBody", "TurnBody")]
+    assert all(body["additionalProperties"] is False for body in bodies)
 
 
 async def test_a_stream_is_one_of_the_forms_of_an_answer(schema):

@@ -1,0 +1,87 @@
+"""The published description against the server: whatever it allows is answered as it says, and nothing breaks."""
+
+from collections import Counter
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis import GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    negative_data_rejection,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from rag.serve.app import create_app
+from tests.serve.stage import WRITES
+from tests.serve.test_documents import with_library
+
+CHECKS = (
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+)
+OPERATIONS = [
+    ("POST", "/ask"),
+    ("POST", "/search"),
+    ("GET", "/documents"),
+    ("PUT", "/documents"),
+    ("GET", "/documents/{document_id}"),
+    ("PUT", "/documents/{document_id}"),
+    ("DELETE", "/documents/{document_id}"),
+    ("GET", "/livez"),
+    ("GET", "/readyz"),
+]
+WITH_INPUT = [operation for operation in OPERATIONS if operation[1] not in {"/livez", "/readyz"}]
+
+
+@pytest.fixture(scope="module")
+def published():
+    ready = with_library()
+    ready.health.warmed_up()
+    return schemathesis.openapi.from_asgi("/schema/openapi.json", create_app(ready, version="0"))
+
+
+def test_every_operation_is_tried(published):
+    described = {(one.ok().method.upper(), one.ok().path) for one in published.get_all_operations()}
+    assert described == set(OPERATIONS)
+
+
+def try_out(published, method, path, mode):
+    """Sends what the description allows, or forbids, and gives how often each status came back."""
+    statuses: Counter[int] = Counter()
+    # Of a query parameter that is given twice the last one counts, which the description cannot say.
+    checks = CHECKS if method == "GET" else (*CHECKS, negative_data_rejection)
+
+    @settings(
+        max_examples=40,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(published[path][method].as_strategy(generation_mode=mode))
+    def run(case):
+        response = case.call(headers=WRITES)
+        statuses[response.status_code] += 1
+        case.validate_response(response, checks=checks)
+
+    run()
+    return statuses
+
+
+@pytest.mark.parametrize(("method", "path"), OPERATIONS)
+def test_what_is_allowed_is_answered_as_described(published, method, path):
+    statuses = try_out(published, method, path, GenerationMode.POSITIVE)
+    assert statuses.keys() & {200, 404}
+    assert statuses.keys() <= {200, 403, 404, 422}
+
+
+@pytest.mark.parametrize(("method", "path"), WITH_INPUT)
+def test_what_is_forbidden_is_refused(published, method, path):
+    statuses = try_out(published, method, path, GenerationMode.NEGATIVE)
+    assert statuses.keys() & {400, 404, 422}
