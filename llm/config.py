@@ -32,7 +32,7 @@ class OpenAIConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     request's own deadline, and the earlier wins. `headers` are added to every request.
     """
 
-    base_url: Annotated[str, Meta(pattern=r"^https?://[^\s?#]+$")]
+    base_url: Annotated[str, Meta(pattern=r"^https?://[^\s?#@]+$")]
     model: Annotated[str, Meta(min_length=1)]
     api_key: Secret | None = None
     headers: Mapping[str, Secret] = {}

@@ -1,0 +1,69 @@
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+import msgspec
+import pytest
+
+from llm.config import ExtractiveConfig, ModelConfig, OpenAIConfig
+from llm.factory import open_models
+from rag.base.errors import ConfigError
+from rag.base.secret import Secret
+from tests.fakes import HashingEmbedder
+
+OPENAI = OpenAIConfig(base_url="https://api.example.com/v1", model="gpt", max_connections=7)
+
+
+class Pools:
+    """Opens transports that reach nothing, and remembers which are open."""
+
+    def __init__(self) -> None:
+        self.open: list[int] = []
+
+    @asynccontextmanager
+    async def __call__(self, max_connections: int) -> AsyncIterator[httpx.AsyncBaseTransport]:
+        self.open.append(max_connections)
+        try:
+            yield httpx.MockTransport(lambda _: httpx.Response(503))
+        finally:
+            self.open.remove(max_connections)
+
+
+async def test_each_configuration_becomes_its_model_and_pools_live_as_long_as_the_context():
+    pools = Pools()
+    configs: dict[str, ModelConfig] = {"quotes": ExtractiveConfig(), "big": OPENAI}
+    async with open_models(configs, embedder=HashingEmbedder(), transport=pools) as models:
+        assert {name: model.name for name, model in models.items()} == {"quotes": "extractive@1", "big": "gpt"}
+        assert pools.open == [7]
+    assert pools.open == []
+
+
+async def test_a_fault_in_one_model_closes_the_pools_of_the_others():
+    pools = Pools()
+    broken = msgspec.structs.replace(OPENAI, api_key=Secret("line\nbreak"))
+    with pytest.raises(ConfigError):
+        async with open_models({"a": OPENAI, "b": broken}, embedder=HashingEmbedder(), transport=pools):
+            pytest.fail("a broken model was opened")
+    assert pools.open == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'kind = "openai"\nbase_url = "ftp://x"\nmodel = "m"',
+        'kind = "openai"\nbase_url = "https://user:password@host/v1"\nmodel = "m"',
+        'kind = "openai"\nbase_url = "https://x/v1?key=1"\nmodel = "m"',
+        'kind = "openai"\nbase_url = "https://x/v1"',
+        'kind = "openai"\nbase_url = "https://x/v1"\nmodel = "m"\nidle_timeout_s = 0',
+        'kind = "extractive"\nmax_sentences = 0',
+        'kind = "extractive"\nbase_url = "https://x/v1"',
+        'kind = "oracle"',
+    ],
+)
+def test_a_configuration_that_makes_no_sense_is_refused(text):
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.toml.decode(text, type=ModelConfig)
+
+
+def test_a_secret_is_not_shown_with_its_configuration():
+    assert "sk-hidden" not in repr(msgspec.structs.replace(OPENAI, api_key=Secret("sk-hidden")))
