@@ -1,25 +1,125 @@
-"""The composition root: everything that serves is built, opened and closed here."""
+"""The composition root: everything that serves is built, opened and closed here, in this order and back."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import assert_never
 
+from ingest.library import Library
+from ingest.pipeline import Indexer
+from llm.config import ExtractiveConfig
+from llm.factory import open_models
 from rag.base.health import Health
 from rag.base.ports import ChatModel
-from rag.govern.keys import KeyRing
+from rag.base.stages import Stages
+from rag.base.types import Scope
+from rag.govern.keys import LOCAL_ID, KeyConfig, KeyRing, hash_of, read_keys
 from rag.govern.limits import Limits
+from rag.index.config import EdgeConfig, QdrantConfig, StoreConfig
+from rag.index.embedder import OnnxEmbedder
+from rag.index.factory import open_store
 from rag.index.filters import Fields
-from rag.pipeline.answer import Answerer
+from rag.index.retriever import BatchedRetriever
+from rag.infer.batcher import BatchReport
+from rag.infer.models import open_model
+from rag.infer.onnx import OnnxModel
+from rag.infer.tokens import load_counter
+from rag.pipeline.answer import EXTRACTIVE, Answerer
+from rag.pipeline.prompt import load_template
 from rag.pipeline.search import Searcher
+from rag.settings import Settings
+from rerank.factory import open_reranker
 
 
 @dataclass(frozen=True, kw_only=True)
 class Services:
-    """What the front door needs, open and ready."""
+    """What the front door and the commands need, open and ready."""
 
     keys: KeyRing
     limits: Limits
-    health: Health
-    answerer: Answerer
-    searcher: Searcher
     fields: Fields
+    health: Health
+    searcher: Searcher
+    answerer: Answerer
     models: Mapping[str, ChatModel]
+    indexer: Indexer
+    library: Library
+    startup_s: Mapping[str, float]
+
+
+def key_ring(settings: Settings, local_token: str) -> KeyRing:
+    """The configured keys; where there are any, `local_token` is one more, for those who may read the data folder."""
+    keys = [*settings.auth.keys]
+    if settings.auth.keys_file:
+        keys += read_keys(settings.auth.keys_file)
+    if keys:
+        scopes: frozenset[Scope] = frozenset({"read", "write", "admin"})
+        keys.append(KeyConfig(id=LOCAL_ID, hash=hash_of(local_token), subject="local", scopes=scopes))
+    return KeyRing(keys)
+
+
+@asynccontextmanager
+async def open_services(
+    settings: Settings, keys: KeyRing, on_batch: Callable[[BatchReport], None] | None = None
+) -> AsyncIterator[Services]:
+    """Opens everything, warmed up, and closes it in reverse. Raises ConfigError, Unavailable."""
+    startup = Stages()
+    fields = Fields(settings.fields)
+    async with AsyncExitStack() as stack:
+        with startup.stage("models"):
+            folder = open_model(settings.embedder.model, "embed")
+            model = await asyncio.to_thread(OnnxModel.load, folder, settings.embedder.n_sessions, on_batch)
+            stack.push_async_callback(model.aclose)
+            embedder = OnnxEmbedder(model)
+            reranker = await stack.enter_async_context(open_reranker(settings.reranker, on_batch))
+            tokenizer = load_counter(folder.tokenizer)
+        with startup.stage("index"):
+            opened = open_store(
+                settings.index,
+                data_dir=settings.data_dir,
+                fields=fields,
+                fusion=settings.fusion,
+                embedder_name=embedder.name,
+                dimension=embedder.dimension,
+            )
+            store = await stack.enter_async_context(opened)
+            retriever = BatchedRetriever(store, on_batch)
+            stack.push_async_callback(retriever.aclose)
+        with startup.stage("answer models"):
+            configs = {EXTRACTIVE: ExtractiveConfig(), **settings.models}
+            models = await stack.enter_async_context(open_models(configs, embedder=embedder))
+        searcher = Searcher(embedder, retriever, reranker, settings.answer)
+        answerer = Answerer(
+            searcher,
+            models,
+            load_template(),
+            settings.answer,
+            count=lambda text: len(tokenizer.encode(text, add_special_tokens=False)),
+            index=_index_name(settings.index),
+        )
+        indexer = Indexer(embedder, store, tokenizer, settings.ingest)
+        health = Health()
+        health.warmed_up()
+        yield Services(
+            keys=keys,
+            limits=settings.limits,
+            fields=fields,
+            health=health,
+            searcher=searcher,
+            answerer=answerer,
+            models=models,
+            indexer=indexer,
+            library=Library(indexer, store),
+            startup_s=startup.seconds(),
+        )
+
+
+def _index_name(config: StoreConfig) -> str:
+    match config:
+        case EdgeConfig():
+            return "edge"
+        case QdrantConfig():
+            return f"qdrant:{config.collection}"
+        case _:
+            assert_never(config)

@@ -60,3 +60,14 @@ class ScriptedModel:
             raise self.failure
         yield Usage(input_tokens=prompt.n_tokens, output_tokens=len(self.text.split()))
         yield Finished(reason="stop", model=self.name)
+
+
+class QuotingModel:
+    """Quotes the whole of every source, each with its marker: whatever leaks into the context leaks into the answer."""
+
+    name = "quoting@1"
+
+    async def stream(self, prompt: Prompt, deadline: Deadline) -> AsyncIterator[ModelEvent]:
+        for source in prompt.sources:
+            yield TextDelta(text=f"{source.text} [{source.marker}] ")
+        yield Finished(reason="stop" if prompt.sources else "insufficient_evidence", model=self.name)

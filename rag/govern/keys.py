@@ -19,6 +19,7 @@ from msgspec import Meta, Struct
 from rag.base.errors import ConfigError, Unauthenticated
 from rag.base.types import Principal, Scope
 
+LOCAL_ID = "local"
 _PREFIX = "gw_"
 _LOCAL = Principal(subject="local", tenant="default", scopes=frozenset({"read", "write"}))
 _NO_HASH = "0" * 64
@@ -90,6 +91,11 @@ def new_key(
         scopes=frozenset(scopes),
     )
     return token, key
+
+
+def new_local_token() -> str:
+    """A fresh token under the id `local`, for those on this machine who may read the data folder anyway."""
+    return f"{_PREFIX}{LOCAL_ID}_{secrets.token_urlsafe(32)}"
 
 
 def hash_of(token: str) -> str:

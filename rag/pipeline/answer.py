@@ -60,8 +60,7 @@ class Answerer:
         """
         stages = Stages()
         model = self._chosen(query)
-        with stages.stage("search"):
-            found = await self._searcher.search(query, deadline)
+        found = await self._searcher.search(query, deadline)
         with stages.stage("context"):
             sources = choose_context(found.candidates, self._config.context_tokens)
             prompt = self._prompt(query, sources)

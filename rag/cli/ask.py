@@ -1,0 +1,62 @@
+"""`rag ask`."""
+
+import json
+from typing import Any
+
+import click
+
+from rag.cli import options
+from rag.cli.main import run
+
+
+@click.command("ask")
+@click.argument("question")
+@click.option("--top-k", type=click.IntRange(1, 50), default=5, show_default=True, help="Passages to read at most.")
+@click.option("--model", help="A model of the settings' [models].")
+@click.option("--explain", is_flag=True, help="Show every passage that was considered, with its scores.")
+@options.common
+def command(
+    ctx: click.Context,
+    question: str,
+    top_k: int,
+    model: str | None,
+    explain: bool,
+    filters: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Ask a question and print the answer with its citations."""
+    body = {"question": question, "top_k": top_k, "filters": options.parsed_filters(filters), "explain": explain}
+    run(_ask(ctx, body | ({"model": model} if model else {}), as_json=as_json))
+
+
+async def _ask(ctx: click.Context, body: dict[str, Any], *, as_json: bool) -> int:
+    from rag.cli.connection import asked, connected
+
+    async with connected(options.settings_of(ctx)) as client:
+        answer = await asked(client, "POST", "/ask", json=body)
+    if as_json:
+        click.echo(json.dumps(answer, ensure_ascii=False))
+    else:
+        _print(answer)
+    return 0
+
+
+def _print(answer: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console()
+    console.print(Text(answer["answer"]))
+    if answer["citations"]:
+        console.print()
+    for citation in answer["citations"]:
+        mark = "" if citation["verified"] else " (closest passage)"
+        place = f"{citation['uri']} characters {citation['start']}-{citation['stop']}{mark}"
+        console.print(Text.assemble((f"[{citation['marker']}] ", "bold"), (citation["title"], "cyan"), f"  {place}"))
+    if answer["degraded"]:
+        console.print(Text(f"degraded: {', '.join(answer['degraded'])}", "yellow"))
+    for candidate in answer.get("candidates", ()):
+        legs = "  ".join(f"{leg['origin']} {leg['score']:.3f} (#{leg['rank']})" for leg in candidate["legs"])
+        console.print(Text.assemble((f"{candidate['title']}: ", "cyan"), (legs, "dim")))
+    spent = "  ".join(f"{name} {1000 * seconds:.0f} ms" for name, seconds in answer["stages_s"].items())
+    console.print(Text(f"{answer['lineage']['model']}  {spent}", "dim"))

@@ -1,0 +1,101 @@
+"""One way to Groundwire for every command: its HTTP interface, of the running server or of this process.
+
+A data folder is open in one process at a time. Where a server holds it, the commands ask that server; where none does,
+they open the folder themselves and talk to the same application without a socket.
+"""
+
+import json
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+
+from rag.base.errors import GroundwireError, Unavailable
+from rag.settings import Settings
+
+STATE_FILE = "server.json"
+PROBE_TIMEOUT_S = 2.0
+
+
+class ServerState(msgspec.Struct, frozen=True, kw_only=True):
+    """What a running server leaves in its data folder. `token` opens it to whoever may read that folder."""
+
+    url: str
+    pid: int
+    token: str | None = None
+
+
+class ProblemReply(GroundwireError):
+    """A problem+json reply of the server."""
+
+    def __init__(self, problem: dict[str, Any]) -> None:
+        faults = "; ".join(f"{fault['pointer']}: {fault['detail']}" for fault in problem.get("errors", ()))
+        super().__init__(f"{problem.get('detail') or problem.get('title')}{f' ({faults})' if faults else ''}")
+        self.problem = problem
+
+
+@asynccontextmanager
+async def connected(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
+    """A client whose base is the running server of this data folder, else this process itself."""
+    state = await running_server(settings.data_dir)
+    if state is not None:
+        token = os.environ.get("RAG_API_KEY") or state.token
+        headers = {"authorization": f"Bearer {token}"} if token else {}
+        async with httpx.AsyncClient(base_url=state.url, headers=headers, timeout=300.0) as client:
+            yield client
+        return
+    from rag.compose import open_services
+    from rag.govern.keys import KeyRing
+    from rag.serve.app import create_app
+
+    # Whoever may open the data folder needs no key for it.
+    async with open_services(settings, KeyRing()) as services:
+        app: Any = create_app(services, version=version("groundwire"))
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost", timeout=300.0) as client:
+            yield client
+
+
+async def running_server(data_dir: Path) -> ServerState | None:
+    """The server that holds the folder, if its state file is there and it answers."""
+    file = data_dir / STATE_FILE
+    try:
+        state = msgspec.json.decode(file.read_bytes(), type=ServerState)
+        os.kill(state.pid, 0)
+        async with httpx.AsyncClient(timeout=PROBE_TIMEOUT_S) as client:
+            reply = await client.get(f"{state.url}/livez")
+    except (OSError, msgspec.DecodeError, httpx.HTTPError):
+        return None
+    return state if reply.status_code == httpx.codes.OK else None
+
+
+def write_state(data_dir: Path, state: ServerState) -> None:
+    """Leaves word of a running server, readable by this user only."""
+    file = data_dir / STATE_FILE
+    temporary = file.with_suffix(".tmp")
+    temporary.unlink(missing_ok=True)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(msgspec.json.encode(state))
+    temporary.replace(file)
+
+
+def remove_state(data_dir: Path) -> None:
+    """Takes the word back at the end."""
+    (data_dir / STATE_FILE).unlink(missing_ok=True)
+
+
+async def asked(client: httpx.AsyncClient, method: str, path: str, **request: Any) -> Any:
+    """The JSON of a successful reply. Raises ProblemReply, or Unavailable when the server went away."""
+    try:
+        reply = await client.request(method, path, **request)
+    except httpx.HTTPError as fault:
+        raise Unavailable(f"the server at {client.base_url} did not answer: {type(fault).__name__}") from fault
+    if reply.is_success:
+        return json.loads(reply.content) if reply.content else None
+    raise ProblemReply(json.loads(reply.content))

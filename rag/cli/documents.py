@@ -1,0 +1,87 @@
+"""`rag documents`."""
+
+import json
+from typing import Any
+
+import click
+
+from rag.cli import options
+from rag.cli.main import run
+
+
+@click.group("documents")
+def command() -> None:
+    """List, show and delete documents."""
+
+
+@command.command("list")
+@click.option("--limit", type=click.IntRange(1, 200), default=50, show_default=True)
+@click.option("--cursor", help="Where to go on, as the last listing said.")
+@click.option("--uri", help="Only the document at this URI.")
+@click.option("--format", "format_", help="Only documents of this format.")
+@options.as_json
+@click.pass_context
+def list_documents(
+    ctx: click.Context, limit: int, cursor: str | None, uri: str | None, format_: str | None, as_json: bool
+) -> None:
+    """List documents by id, a page at a time."""
+    given = {"limit": limit, "cursor": cursor, "uri": uri, "format": format_}
+    params = {name: value for name, value in given.items() if value is not None}
+    run(_list(ctx, params, as_json=as_json))
+
+
+@command.command("show")
+@click.argument("document_id")
+@click.option("--text", is_flag=True, help="Print the parsed text too.")
+@click.pass_context
+def show(ctx: click.Context, document_id: str, text: bool) -> None:
+    """Print one document as JSON."""
+    run(_one(ctx, "GET", document_id, {"text": "true"} if text else {}))
+
+
+@command.command("delete")
+@click.argument("document_ids", nargs=-1, required=True)
+@click.pass_context
+def delete(ctx: click.Context, document_ids: tuple[str, ...]) -> None:
+    """Delete documents by id."""
+    run(_delete(ctx, document_ids))
+
+
+async def _list(ctx: click.Context, params: dict[str, Any], *, as_json: bool) -> int:
+    from rag.cli.connection import asked, connected
+
+    async with connected(options.settings_of(ctx)) as client:
+        page = await asked(client, "GET", "/documents", params=params)
+    if as_json:
+        click.echo(json.dumps(page, ensure_ascii=False))
+        return 0
+    for document in page["documents"]:
+        click.echo(f"{document['id']}  {document['n_chunks']:5} chunks  {document['title']}  {document['uri']}")
+    click.echo(f"{len(page['documents'])} of {page['total']}", err=True)
+    if page.get("cursor"):
+        click.echo(f"more: --cursor {page['cursor']}", err=True)
+    return 0
+
+
+async def _one(ctx: click.Context, method: str, document_id: str, params: dict[str, str]) -> int:
+    from rag.cli.connection import asked, connected
+
+    async with connected(options.settings_of(ctx)) as client:
+        document = await asked(client, method, f"/documents/{document_id}", params=params)
+    click.echo(json.dumps(document, ensure_ascii=False, indent=2))
+    return 0
+
+
+async def _delete(ctx: click.Context, document_ids: tuple[str, ...]) -> int:
+    from rag.cli.connection import ProblemReply, asked, connected
+
+    n_failed = 0
+    async with connected(options.settings_of(ctx)) as client:
+        for document_id in document_ids:
+            try:
+                await asked(client, "DELETE", f"/documents/{document_id}")
+                click.echo(f"deleted {document_id}")
+            except ProblemReply as problem:
+                n_failed += 1
+                click.echo(f"{document_id}: {problem}", err=True)
+    return 1 if n_failed else 0

@@ -1,0 +1,152 @@
+"""`rag eval`."""
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+from msgspec.structs import replace
+
+from rag.cli import options
+from rag.cli.main import run
+from rag.settings import Settings
+
+if TYPE_CHECKING:
+    from rag.evals.answers import Judged, Reply
+    from rag.evals.collection import Collection
+    from rag.evals.metrics import Interval
+    from rag.evals.retrieval import Report
+
+
+@click.group("eval")
+def command() -> None:
+    """Measure on judged collections."""
+
+
+@command.command("answers")
+@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--limit", type=click.IntRange(1), help="Only the first so many questions.")
+@click.option(
+    "--details", type=click.Path(path_type=Path, dir_okay=False), help="Write one JSON line per question here."
+)
+@options.as_json
+@click.pass_context
+def answers(ctx: click.Context, folder: Path, limit: int | None, details: Path | None, as_json: bool) -> None:
+    """Ask every question of FOLDER/queries.jsonl and count the answers that hold a gold answer string.
+
+    The collection must have been ingested before: `rag ingest FOLDER/corpus.jsonl`.
+    """
+    from rag.evals.answers import read_judged
+
+    run(_answers(options.settings_of(ctx), read_judged(folder)[:limit], details, as_json=as_json))
+
+
+@command.command("retrieval")
+@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--keep", type=click.Path(path_type=Path, file_okay=False), help="Index into this folder and keep it.")
+@click.option("--compare", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="An earlier --json run.")
+@click.option("--gate", is_flag=True, help="Exit with 1 when a configuration loses more than 0.01 nDCG@10.")
+@options.as_json
+@click.pass_context
+def retrieval(
+    ctx: click.Context, folder: Path, keep: Path | None, compare: Path | None, gate: bool, as_json: bool
+) -> None:
+    """Index the BEIR collection in FOLDER and measure dense, BM25, fused and reranked retrieval.
+
+    With --gate alone the reranked order is held against the fused one, and the fused one against the better leg.
+    """
+    from rag.evals.collection import open_collection
+
+    settings = options.settings_of(ctx)
+    run(_retrieval(settings, open_collection(folder), keep, compare, gate=gate, as_json=as_json))
+
+
+async def _retrieval(
+    settings: Settings, collection: "Collection", keep: Path | None, compare: Path | None, *, gate: bool, as_json: bool
+) -> int:
+    from tempfile import TemporaryDirectory
+
+    from rag.evals import retrieval as evals
+
+    with TemporaryDirectory(prefix="groundwire-eval-") as passing:
+        report = await _measured(replace(settings, data_dir=keep or Path(passing)), collection, quiet=as_json)
+    then = msgspec.json.decode(await asyncio.to_thread(compare.read_bytes), type=evals.Report) if compare else None
+    changes = evals.compared(report, then) if then else evals.against_lower_stages(report)
+    if as_json:
+        click.echo(msgspec.json.encode(report))
+    else:
+        _print(report, changes)
+    lost = evals.losses(changes)
+    if gate and lost:
+        click.echo(f"gate: more than {evals.GATE_LOSS} nDCG@10 lost: {', '.join(lost)}", err=True)
+    return 1 if gate and lost else 0
+
+
+async def _measured(settings: Settings, collection: "Collection", *, quiet: bool) -> "Report":
+    from rich.progress import Progress
+
+    from rag.compose import open_services
+    from rag.evals import retrieval as evals
+    from rag.govern.keys import KeyRing
+
+    with Progress(disable=quiet, transient=True) as progress:
+        async with open_services(settings, KeyRing()) as services:
+            indexing = progress.add_task("indexing", total=None)
+            indexed = await services.indexer.run(
+                evals.drafts(collection), evals.TENANT, lambda _: progress.advance(indexing)
+            )
+            searching = progress.add_task("searching", total=len(collection.queries))
+            return await evals.evaluate(collection, services.searcher, indexed, lambda: progress.advance(searching))
+
+
+def _print(report: "Report", changes: "Mapping[str, Interval]") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("", *msgspec.to_builtins(next(iter(report.scores.values()))), title=report.collection)
+    for name, scores in report.scores.items():
+        table.add_row(name, *(f"{value:.3f}" for value in msgspec.to_builtins(scores).values()))
+    console = Console()
+    console.print(table)
+    for name, change in changes.items():
+        console.print(f"{name}: {change.mean:+.3f} nDCG@10  (95 % {change.low:+.3f} to {change.high:+.3f})")
+    spent = "  ".join(f"{name} {1000 * seconds:.1f} ms" for name, seconds in report.seconds_per_query.items())
+    console.print(f"{report.queries} queries, {report.documents} documents; per query at 8 in flight: {spent}")
+
+
+async def _answers(settings: Settings, questions: "Sequence[Judged]", details: Path | None, *, as_json: bool) -> int:
+    import time
+
+    from rich.progress import track
+
+    from rag.cli.connection import asked, connected
+    from rag.evals.answers import Reply, score_answers
+
+    lines: list[dict[str, object]] = []
+    ticks = iter(track(questions, description="asking", disable=as_json))
+
+    def told(question: "Judged", reply: "Reply", held: bool) -> None:
+        next(ticks, None)
+        lines.append({"id": question.id, "held": held, **msgspec.to_builtins(reply)})
+
+    async with connected(settings) as client:
+
+        async def ask(question: str) -> Reply:
+            started_s = time.monotonic()
+            answer = await asked(client, "POST", "/ask", json={"question": question})
+            spent_s = time.monotonic() - started_s
+            return Reply(answer["answer"], answer["stop_reason"], answer["confidence"], spent_s)
+
+        scores = await score_answers(questions, ask, told)
+    if details:
+        text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+        await asyncio.to_thread(details.write_text, text, encoding="utf-8")
+    if as_json:
+        click.echo(msgspec.json.encode(scores))
+    else:
+        for name, value in msgspec.to_builtins(scores).items():
+            click.echo(f"{name:13} {value:.3f}" if isinstance(value, float) else f"{name:13} {value}")
+    return 0

@@ -1,0 +1,95 @@
+"""The `rag` command. Each subcommand lives in a module of its own and is imported when it runs."""
+
+import asyncio
+import sys
+from collections.abc import Coroutine
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from rag.base.errors import ConfigError, GroundwireError
+
+COMMANDS = {
+    "serve": "Serve /ask, /search and /documents over HTTP.",
+    "ingest": "Read documents into the index.",
+    "ask": "Ask a question and print the answer with its citations.",
+    "search": "Print the passages that match best.",
+    "documents": "List, show and delete documents.",
+    "keys": "Make API keys.",
+    "models": "List and verify the models on this machine.",
+    "eval": "Measure retrieval and answers on a judged collection.",
+    "check-config": "Print the effective settings, secrets hidden.",
+    "version": "Print versions.",
+}
+"""Name to one line of help, so that `rag --help` imports no command. Each lives in `rag.cli.<name>`, as `command`."""
+
+EXIT_FAILED = 1
+EXIT_CONFIG = 2
+EXIT_UNAVAILABLE = 3
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command's module only to run it or to show its own help."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The commands in the order of their table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command, imported now."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f"rag.cli.{cmd_name.replace('-', '_')}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The table of commands, from their names alone."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    envvar="RAG_CONFIG",
+    help="Settings file [default: rag.toml here, if there is one].",
+)
+@click.option("--data-dir", type=click.Path(path_type=Path, file_okay=False), help="Folder of the index and its state.")
+@click.pass_context
+def rag(ctx: click.Context, config: Path | None, data_dir: Path | None) -> None:
+    """Groundwire answers questions over your documents, with citations.
+
+    Start with `rag ingest FOLDER`, then `rag ask "..."` or `rag serve`.
+
+    Exit codes: 0 done, 1 something failed (a document, a gate), 2 wrong usage or settings, 3 a server, store or model
+    is not available.
+    """
+    ctx.obj = {"config": config, "data_dir": data_dir}
+
+
+def run(work: Coroutine[Any, Any, int]) -> NoReturn:
+    """Runs one command's coroutine and exits with the code that it returns."""
+    sys.exit(asyncio.run(work))
+
+
+def main() -> None:
+    """The entry point: what is raised on purpose becomes one line on stderr and an exit code."""
+    try:
+        rag(prog_name="rag")
+    except GroundwireError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(_exit_code(error))
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _exit_code(error: GroundwireError) -> int:
+    from rag.base.errors import CallerError
+
+    if isinstance(error, ConfigError):
+        return EXIT_CONFIG
+    return EXIT_FAILED if isinstance(error, CallerError) else EXIT_UNAVAILABLE

@@ -1,0 +1,53 @@
+"""Options that several commands share, and the settings that they lead to."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from rag.base.errors import InvalidInput
+from rag.settings import Settings, load_settings
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else on stdout.")
+filters = click.option(
+    "--filter",
+    "filters",
+    multiple=True,
+    metavar="FIELD=VALUE",
+    help="Only documents with this value; several values of a field separated by commas; repeatable.",
+)
+
+
+def settings_of(ctx: click.Context) -> Settings:
+    """The effective settings of this command line. Raises ConfigError."""
+    given: dict[str, Path | None] = ctx.find_root().obj
+    settings = load_settings(given["config"])
+    data_dir = given["data_dir"]
+    return msgspec.structs.replace(settings, data_dir=data_dir.resolve()) if data_dir else settings
+
+
+def parsed_filters(given: tuple[str, ...]) -> dict[str, Any]:
+    """`("format=pdf,html",)` as the filters object of the HTTP interface. Numbers and true/false are read as such."""
+    filters: dict[str, Any] = {}
+    for item in given:
+        field, equals, value = item.partition("=")
+        if not equals or not field:
+            raise InvalidInput(f"--filter takes FIELD=VALUE, got '{item}'")
+        values = [_scalar(piece) for piece in value.split(",")]
+        filters[field] = values[0] if len(values) == 1 else values
+    return filters
+
+
+def _scalar(text: str) -> str | float | bool:
+    try:
+        value = msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return text
+    return value if isinstance(value, (int, float, bool)) else text
+
+
+def common(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`--json`, `--filter` and the context, for commands that ask the server."""
+    return click.pass_context(as_json(filters(function)))

@@ -1,0 +1,46 @@
+"""`rag search`."""
+
+import json
+from typing import Any
+
+import click
+
+from rag.cli import options
+from rag.cli.main import run
+
+
+@click.command("search")
+@click.argument("query")
+@click.option("--top-k", type=click.IntRange(1, 50), default=10, show_default=True)
+@click.option("--rerank/--no-rerank", default=True, show_default=True)
+@options.common
+def command(ctx: click.Context, query: str, top_k: int, rerank: bool, filters: tuple[str, ...], as_json: bool) -> None:
+    """Print the passages that match best."""
+    body = {"query": query, "top_k": top_k, "rerank": rerank, "filters": options.parsed_filters(filters)}
+    run(_search(ctx, body, as_json=as_json))
+
+
+async def _search(ctx: click.Context, body: dict[str, Any], *, as_json: bool) -> int:
+    from rag.cli.connection import asked, connected
+
+    async with connected(options.settings_of(ctx)) as client:
+        found = await asked(client, "POST", "/search", json=body)
+    if as_json:
+        click.echo(json.dumps(found, ensure_ascii=False))
+    else:
+        _print(found)
+    return 0
+
+
+def _print(found: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console()
+    for place, result in enumerate(found["results"], start=1):
+        title = " > ".join((result["title"], *result["headings"]))
+        score = f"{result['origin']} {result['score']:.3f}"
+        console.print(Text.assemble((f"{place}. ", "bold"), (title, "cyan"), f"  {score}  ", (result["uri"], "dim")))
+        console.print(Text(" ".join(result["text"].split())[:300]), soft_wrap=False)
+    if not found["results"]:
+        console.print("nothing found")

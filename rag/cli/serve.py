@@ -1,0 +1,48 @@
+"""`rag serve`."""
+
+import os
+from importlib.metadata import version
+
+import click
+from msgspec.structs import replace
+
+from rag.cli import options
+from rag.cli.main import run
+from rag.govern.keys import new_local_token
+from rag.settings import Settings
+
+
+@click.command("serve")
+@click.option("--host", help="Address to listen on [default: 127.0.0.1].")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; 0 takes a free one [default: 8080].")
+@click.pass_context
+def command(ctx: click.Context, host: str | None, port: int | None) -> None:
+    """Serve /ask, /search and /documents over HTTP until SIGTERM or Ctrl-C."""
+    settings = options.settings_of(ctx)
+    server = settings.server
+    server = replace(server, host=host or server.host, port=server.port if port is None else port)
+    run(_serve(replace(settings, server=server)))
+
+
+async def _serve(settings: Settings) -> int:
+    from rag.cli.connection import ServerState, remove_state, write_state
+    from rag.compose import key_ring, open_services
+    from rag.govern.keys import check_bind
+    from rag.serve.server import bind, serve
+
+    token = new_local_token()
+    keys = key_ring(settings, token)
+    check_bind(settings.server.host, keys)
+    bound = bind(settings.server.host, settings.server.port)
+    host, port = bound.getsockname()[:2]
+    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+    def announce() -> None:
+        write_state(settings.data_dir, ServerState(url=url, pid=os.getpid(), token=None if keys.is_open else token))
+        click.echo(f"Groundwire listens on {url}  (API: {url}/schema, data: {settings.data_dir})", err=True)
+
+    try:
+        await serve(open_services(settings, keys), bound, version=version("groundwire"), on_listening=announce)
+    finally:
+        remove_state(settings.data_dir)
+    return 0
