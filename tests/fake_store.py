@@ -37,6 +37,8 @@ from rag.index.hybrid import Outcome, asks_for_nothing, candidates, require_sear
 class MemoryStore:
     """Ids must be derived ones (`rag.base.ids`), as for every store."""
 
+    name = "memory/rrf"
+
     def __init__(
         self, *, fields: Fields | None = None, fusion: FusionConfig | None = None, dimension: int = 64
     ) -> None:

@@ -97,6 +97,11 @@ class EdgeStore:
             await asyncio.to_thread(shard.close)
 
     @property
+    def name(self) -> str:
+        """The store as the lineage of an answer names it."""
+        return f"qdrant-edge/{self._search.fusion.kind}"
+
+    @property
     def epoch(self) -> int:
         """Grows with every change that a reader can see."""
         return self._epoch

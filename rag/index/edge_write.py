@@ -3,7 +3,7 @@
 A replacement takes three operations and a crash may come between any two:
 
 1. one upsert: the new chunks, and the record in its new version with the state "replacing";
-2. delete the document's chunks of other versions;
+2. delete the chunks of the versions that the record replaces;
 3. set the record's state to "whole".
 
 After a crash before 1 is logged the old version stands; after it `roll_forward` does 2 and 3 again. Doing them twice
@@ -11,28 +11,25 @@ does no harm.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Final
 
 from msgspec import Struct
 from qdrant_edge import CountRequest, EdgeShard, Filter, Point, ScrollRequest, UpdateOperation
 
 from rag.base.errors import PermanentIngestError
 from rag.base.ports import IndexedDocument
+from rag.base.types import DocumentRecord
 from rag.index.bm25 import Bm25Encoder
 from rag.index.edge_shard import PAGE, edge_filter
 from rag.index.hybrid import BM25, DENSE
-from rag.index.payload import State, chunk_payloads, point_id, record_payload
-from rag.index.selection import OneOf, Selection
-
-_REPLACING: Final = Selection(must=((OneOf("state", ("replacing",)),), (OneOf("kind", ("document",)),)))
+from rag.index.payload import WHOLE, chunk_payloads, identifier_of, point_id, record_payload, versions_to_replace
+from rag.index.selection import UNFINISHED, OneOf, Selection, chunks_of
 
 
 class Batch(Struct, frozen=True):
-    """Whole documents that are stored together: their versions by id, their chunks' points, their records."""
+    """Whole documents that are stored together, and their chunks' points."""
 
-    versions: Mapping[str, str]
-    chunks: Sequence[Point]
     documents: Sequence[IndexedDocument]
+    chunks: Sequence[Point]
 
 
 def batches(documents: Iterable[IndexedDocument], encoder: Bm25Encoder) -> Iterator[Batch]:
@@ -53,17 +50,13 @@ def batches(documents: Iterable[IndexedDocument], encoder: Bm25Encoder) -> Itera
 
 
 def _batch(documents: Sequence[IndexedDocument], encoder: Bm25Encoder) -> Batch:
-    return Batch(
-        {document.record.id: document.record.version for document in documents},
-        [point for document in documents for point in _chunk_points(document, encoder)],
-        tuple(documents),
-    )
+    return Batch(tuple(documents), [point for document in documents for point in _chunk_points(document, encoder)])
 
 
 def _chunk_points(document: IndexedDocument, encoder: Bm25Encoder) -> list[Point]:
     rows = document.vectors.tolist()
     try:
-        _record_point(document, "whole")
+        _record_point(document, [])
         return [
             Point(point_id(chunk.id), {DENSE: row, BM25: encoder.passage(chunk.text)}, payload)
             for chunk, row, payload in zip(document.chunks, rows, chunk_payloads(document), strict=True)
@@ -72,52 +65,43 @@ def _chunk_points(document: IndexedDocument, encoder: Bm25Encoder) -> list[Point
         raise PermanentIngestError(f"{document.record.uri} holds a value that cannot be stored") from error
 
 
-def _record_point(document: IndexedDocument, state: State) -> Point:
-    return Point(point_id(document.record.id), {}, record_payload(document.record, state))
+def _record_point(document: IndexedDocument, replaces: Sequence[str]) -> Point:
+    return Point(point_id(document.record.id), {}, record_payload(document.record, replaces))
 
 
 def store(shard: EdgeShard, batch: Batch) -> None:
     """Stores the batch. Let nobody read meanwhile."""
-    present = shard.retrieve([point_id(document) for document in batch.versions], with_payload=False, with_vector=False)
-    replaced = {str(record.id) for record in present}
-    records = [
-        _record_point(document, "replacing" if point_id(document.record.id) in replaced else "whole")
-        for document in batch.documents
-    ]
+    replaced = _versions_to_replace(shard, [document.record for document in batch.documents])
+    records = [_record_point(document, replaced.get(document.record.id, ())) for document in batch.documents]
     shard.update(UpdateOperation.upsert_points([*batch.chunks, *records]))
-    stale = {document: version for document, version in batch.versions.items() if point_id(document) in replaced}
-    if stale:
-        finish_replacing(shard, stale)
+    _finish(shard, replaced)
 
 
-def finish_replacing(shard: EdgeShard, versions: Mapping[str, str]) -> None:
-    """Removes the chunks of other versions of these documents, then marks the records as whole."""
-    others = [
-        edge_filter(
-            Selection(
-                must=((OneOf("document_id", (document,)),), (OneOf("kind", ("chunk",)),)),
-                must_not=((OneOf("version", (version,)),),),
-            )
-        )
-        for document, version in versions.items()
-    ]
-    shard.update(UpdateOperation.delete_points_by_filter(Filter(should=list(others))))
-    points = [point_id(document) for document in versions]
-    shard.update(UpdateOperation.set_payload(list(points), {"state": "whole"}))
-
-
-def roll_forward(shard: EdgeShard) -> int:
-    """Finishes the replacements that a crash cut short, and returns how many there were."""
-    n_finished = 0
-    while True:
-        found, _ = shard.scroll(
-            ScrollRequest(limit=PAGE, filter=edge_filter(_REPLACING), with_payload=["document_id", "version"])
-        )
-        if not found:
-            return n_finished
+def roll_forward(shard: EdgeShard) -> None:
+    """Finishes the replacements that a crash cut short."""
+    unfinished = ScrollRequest(limit=PAGE, filter=edge_filter(UNFINISHED), with_payload=["document_id", "replaces"])
+    while found := shard.scroll(unfinished)[0]:
         payloads = [record.payload or {} for record in found]
-        finish_replacing(shard, {payload["document_id"]: payload["version"] for payload in payloads})
-        n_finished += len(found)
+        _finish(shard, {payload["document_id"]: payload["replaces"] for payload in payloads})
+
+
+def _versions_to_replace(shard: EdgeShard, records: Sequence[DocumentRecord]) -> dict[str, list[str]]:
+    points = [point_id(record.id) for record in records]
+    found = shard.retrieve(list(points), with_payload=["version", "replaces"], with_vector=False)
+    present = {identifier_of(record.id): record.payload or {} for record in found}
+    replaced = {
+        record.id: versions_to_replace(present[record.id], record.version) for record in records if record.id in present
+    }
+    return {document: versions for document, versions in replaced.items() if versions}
+
+
+def _finish(shard: EdgeShard, replaced: Mapping[str, Sequence[str]]) -> None:
+    """Removes the chunks of the replaced versions, then marks the records as whole."""
+    if not replaced:
+        return
+    stale = Filter(should=[edge_filter(chunks_of(document, versions)) for document, versions in replaced.items()])
+    shard.update(UpdateOperation.delete_points_by_filter(stale))
+    shard.update(UpdateOperation.set_payload([point_id(document) for document in replaced], WHOLE))
 
 
 def remove(shard: EdgeShard, selection: Selection) -> int:

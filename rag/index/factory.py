@@ -17,6 +17,11 @@ class Store(PassageStore, SearchesInBatches, Protocol):
     """Keeps documents and finds passages in them."""
 
     @property
+    def name(self) -> str:
+        """The store as the lineage of an answer names it."""
+        ...
+
+    @property
     def epoch(self) -> int:
         """Grows with every change that a reader can see."""
         ...

@@ -4,7 +4,7 @@ A chunk's payload repeats every field of its document, so that one filter takes 
 search needs no second look-up.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, Literal, TypeVar
 from uuid import UUID
@@ -21,7 +21,10 @@ Payload = dict[str, Any]
 """The JSON object that a store holds; only this module knows its keys."""
 
 State = Literal["whole", "replacing"]
-"""While a record says "replacing", chunks of another version of the document may still be there."""
+"""While a record says "replacing", chunks of the versions it replaces may still be there."""
+
+WHOLE: Final[Payload] = {"state": "whole", "replaces": []}
+"""What is set on a record once they are gone."""
 
 Stored = Scalar | list[str]
 
@@ -49,6 +52,7 @@ class _RecordPayload(_DocumentFields, frozen=True, kw_only=True, tag_field="kind
     n_chars: int
     duplicate_of: str | None = None
     state: State = "whole"
+    replaces: list[str] = []
 
 
 class _ChunkPayload(_DocumentFields, frozen=True, kw_only=True, tag_field="kind", tag="chunk"):
@@ -70,16 +74,25 @@ def identifier_of(point: object) -> str:
     return UUID(str(point)).hex
 
 
-def record_payload(record: DocumentRecord, state: State = "whole") -> Payload:
-    """What is stored of a document. Raises PermanentIngestError for metadata that no store can hold."""
+def record_payload(record: DocumentRecord, replaces: Sequence[str] = ()) -> Payload:
+    """What is stored of a document, which replaces those versions of itself.
+
+    Raises PermanentIngestError for metadata that no store can hold.
+    """
     payload = _RecordPayload(
         **_document_fields(record),
         n_chunks=record.n_chunks,
         n_chars=record.n_chars,
         duplicate_of=record.duplicate_of,
-        state=state,
+        state="replacing" if replaces else "whole",
+        replaces=list(replaces),
     )
     return _builtins(payload)
+
+
+def versions_to_replace(present: Payload, version: str) -> list[str]:
+    """The versions, other than the new one, of which a document's present record says that chunks may be there."""
+    return [old for old in (present["version"], *present["replaces"]) if old != version]
 
 
 def chunk_payloads(document: IndexedDocument) -> list[Payload]:

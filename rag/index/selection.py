@@ -3,8 +3,9 @@
 Stores translate a `Selection` into their own filter language and never look at an `Access` themselves.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 
 from msgspec import Struct
 
@@ -65,6 +66,16 @@ def selected(access: Access, filters: Filters, fields: Fields, kind: Kind | None
         negated = not isinstance(condition, Range) and condition.negated
         (must_not if negated else must).append(_clause(condition, fields))
     return Selection(must=tuple(must), must_not=tuple(must_not))
+
+
+def chunks_of(document_id: str, versions: Sequence[str]) -> Selection:
+    """The chunks of those versions of a document, for a store that puts another in their place."""
+    tests = (OneOf("document_id", (document_id,)), OneOf("kind", ("chunk",)), OneOf("version", tuple(versions)))
+    return Selection(must=tuple((test,) for test in tests))
+
+
+UNFINISHED: Final = Selection(must=((OneOf("state", ("replacing",)),), (OneOf("kind", ("document",)),)))
+"""The records whose replacement a crash cut short, of every tenant."""
 
 
 def _clause(condition: Condition, fields: Fields) -> Clause:
