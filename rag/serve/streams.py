@@ -17,6 +17,9 @@ from rag.serve.problems import Problem
 T = TypeVar("T")
 
 HEARTBEAT = b": still here\n\n"
+Queued = asyncio.Queue[bytes | Exception | None]
+"""Encoded events, then at most one failure, then None."""
+
 GRACE_S = 5.0
 """What a request may take beyond its deadline before the door gives it up; the recipe keeps the deadline itself."""
 _QUEUED_EVENTS = 64
@@ -91,24 +94,34 @@ class EventStream(Response[Any]):
                 raise
 
     async def _send_all(self, send: Send) -> None:
-        queue: asyncio.Queue[bytes | Exception | None] = asyncio.Queue(_QUEUED_EVENTS)
+        queue = Queued(_QUEUED_EVENTS)
         producer = asyncio.create_task(self._produce(queue))
         try:
-            item = await queue.get()
-            if isinstance(item, Exception):
-                raise item
+            first = await queue.get()
+            if isinstance(first, Exception):
+                raise first
             self._has_started = True
             await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
-            while item is not None:
-                data = event("error", self._report(item)) if isinstance(item, Exception) else item
+            data, is_last = self._gathered(first, queue)
+            while not is_last:
                 await send({"type": "http.response.body", "body": data, "more_body": True})
-                item = await self._next(queue)
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
+                data, is_last = self._gathered(await self._next(queue), queue)
+            await send({"type": "http.response.body", "body": data, "more_body": False})
         finally:
             producer.cancel()
             await asyncio.gather(producer, return_exceptions=True)
 
-    async def _produce(self, queue: asyncio.Queue[bytes | Exception | None]) -> None:
+    def _gathered(self, item: bytes | Exception | None, queue: Queued) -> tuple[bytes, bool]:
+        """The item with all that waits behind it, as a send costs more than an event; and whether it is the end."""
+        parts: list[bytes] = []
+        while item is not None:
+            parts.append(event("error", self._report(item)) if isinstance(item, Exception) else item)
+            if queue.empty():
+                return b"".join(parts), False
+            item = queue.get_nowait()
+        return b"".join(parts), True
+
+    async def _produce(self, queue: Queued) -> None:
         try:
             async with aclosing(self._events) as events:
                 async for data in events:
@@ -117,7 +130,7 @@ class EventStream(Response[Any]):
             await queue.put(error)
         await queue.put(None)
 
-    async def _next(self, queue: asyncio.Queue[bytes | Exception | None]) -> bytes | Exception | None:
+    async def _next(self, queue: Queued) -> bytes | Exception | None:
         try:
             async with asyncio.timeout(self._heartbeat_s):
                 return await queue.get()
