@@ -26,7 +26,7 @@ class IngestConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Worker processes that parse files."""
     parse_timeout_s: Seconds = 120.0
     """A worker that takes longer for one file is killed."""
-    parse_memory_bytes: Annotated[int, Meta(ge=128 * 2**20)] = 2**30
+    parse_memory_bytes: Annotated[int, Meta(ge=256 * 2**20)] = 2**30
     """The most memory that a worker may allocate (Linux)."""
 
     window_documents: Positive = 64

@@ -76,7 +76,7 @@ def _aware(instant: datetime) -> datetime:
     return (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).astimezone(UTC)
 
 
-def text_metadata(values: Mapping[str, object]) -> dict[str, Scalar | tuple[str, ...]]:
+def filterable(values: Mapping[str, object]) -> dict[str, Scalar | tuple[str, ...]]:
     """The entries that a store can filter on: scalars, and lists of strings. The others are left out."""
     kept: dict[str, Scalar | tuple[str, ...]] = {}
     for name, value in values.items():

@@ -1,0 +1,120 @@
+"""Sources to drafts: several files are parsed at a time and come out in the order they went in."""
+
+import asyncio
+import itertools
+from collections import deque
+from collections.abc import AsyncGenerator, Iterable, Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ingest.config import IngestConfig
+from ingest.draft import Draft
+from ingest.jsonl import read_jsonl
+from ingest.outcome import Failure
+from ingest.parse.formats import JSON_LINES, suffix
+from ingest.parse.pool import ParserPool
+from ingest.sources import FileSource, Source, StreamSource
+from rag.base.errors import IngestError, TransientIngestError
+from rag.base.types import EVERYONE, Metadata
+
+LINES_AT_A_TIME = 64
+"""JSONL is read in a thread; so many documents are handed over at once."""
+
+Item = Draft | Failure
+_Pending = deque[tuple[Source | Failure, asyncio.Task[Item] | None]]
+
+
+class SourceReader:
+    """Turns sources into drafts; `acl` and `metadata` are for documents that state none."""
+
+    def __init__(
+        self,
+        pool: ParserPool,
+        config: IngestConfig,
+        *,
+        acl: tuple[str, ...] = (EVERYONE,),
+        metadata: Metadata | None = None,
+    ) -> None:
+        self._pool = pool
+        self._config = config
+        self._acl = acl
+        self._metadata = dict(metadata or {})
+
+    async def read(self, sources: Iterable[Source | Failure]) -> AsyncGenerator[Item, None]:
+        """A draft or a Failure for every document, in the order of the sources."""
+        pending: _Pending = deque()
+        ahead = 2 * self._config.n_parsers
+        try:
+            for source in itertools.chain(sources, itertools.repeat(None)):
+                if source is not None:
+                    pending.append((source, self._started(source)))
+                if not pending:
+                    return
+                if source is None or len(pending) > ahead:
+                    first, task = pending.popleft()
+                    async for item in self._items(first, task):
+                        yield item
+        finally:
+            running = [task for _, task in pending if task is not None]
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+
+    def _started(self, source: Source | Failure) -> asyncio.Task[Item] | None:
+        if isinstance(source, FileSource) and suffix(source.path) not in JSON_LINES:
+            return asyncio.create_task(self._parsed(source))
+        return None
+
+    async def _parsed(self, source: FileSource) -> Item:
+        try:
+            parsed = await self._pool.parse_file(source.path)
+        except IngestError as error:
+            return Failure(uri=source.uri, reason=str(error), transient=isinstance(error, TransientIngestError))
+        return Draft(
+            uri=source.uri,
+            text=parsed.text,
+            title=parsed.title,
+            format=parsed.format,
+            acl=self._acl,
+            metadata=self._metadata | parsed.metadata,
+            updated_at=source.modified_at,
+        )
+
+    async def _items(self, source: Source | Failure, task: asyncio.Task[Item] | None) -> AsyncGenerator[Item, None]:
+        if task is not None:
+            yield await task
+        elif isinstance(source, Failure):
+            yield source
+        else:
+            lines = self._lines(source)
+            while batch := await asyncio.to_thread(lambda: list(itertools.islice(lines, LINES_AT_A_TIME))):
+                for item in batch:
+                    yield item
+
+    def _lines(self, source: Source) -> Iterator[Item]:
+        try:
+            with ExitStack() as stack:
+                if isinstance(source, StreamSource):
+                    stream, modified_at = source.stream, datetime.now(UTC)
+                else:
+                    stream = stack.enter_context(Path(source.path).open("rb"))
+                    modified_at = source.modified_at
+                for item in read_jsonl(stream, source.uri, self._config.max_line_bytes, self._acl):
+                    yield self._completed(item, modified_at)
+        except OSError as error:
+            reason = f"it cannot be read: {error.strerror or type(error).__name__}"
+            yield Failure(uri=source.uri, reason=reason, transient=True)
+
+    def _completed(self, item: Item, modified_at: datetime) -> Item:
+        if isinstance(item, Failure):
+            return item
+        return Draft(
+            uri=item.uri,
+            text=item.text,
+            title=item.title,
+            format=item.format,
+            acl=item.acl,
+            metadata={**self._metadata, **item.metadata},
+            updated_at=item.updated_at or modified_at,
+        )

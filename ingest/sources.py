@@ -1,0 +1,98 @@
+"""Where documents come from: files, folders, patterns and standard input."""
+
+import glob
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO
+
+from msgspec import Struct
+
+from ingest.outcome import Failure
+from rag.base.errors import InvalidInput
+
+STDIN = "-"
+SKIPPED_FOLDERS = frozenset({"CVS", "_darcs", "__pycache__", "node_modules"})
+"""Beside those whose name begins with a dot, such as .git, .hg and .venv."""
+
+
+class FileSource(Struct, frozen=True, kw_only=True):
+    """A file. `uri` is that of the file itself: the same by whatever path, link or pattern it was found."""
+
+    uri: str
+    path: str
+    size_bytes: int
+    modified_at: datetime
+
+
+class StreamSource(Struct, frozen=True, kw_only=True):
+    """JSONL that somebody else opened, such as standard input."""
+
+    uri: str
+    stream: BinaryIO
+
+
+Source = FileSource | StreamSource
+
+
+def find(patterns: Sequence[str], stdin: BinaryIO) -> Iterator[Source | Failure]:
+    """The sources that paths, globs and "-" name: in the order given, folders by name, every file once.
+
+    What is missing or unreadable is a Failure. Raises InvalidInput for a pattern that matches nothing.
+    """
+    seen: set[str] = set()
+    for pattern in patterns:
+        if pattern == STDIN:
+            yield StreamSource(uri="stdin:", stream=stdin)
+            continue
+        for path in _expanded(pattern):
+            for found in _walk(path, frozenset()):
+                if found.uri not in seen:
+                    seen.add(found.uri)
+                    yield found
+
+
+def _expanded(pattern: str) -> list[str]:
+    path = os.path.expanduser(pattern)  # noqa: PTH111 - a pattern is not a path
+    if os.path.lexists(path) or not glob.has_magic(path):
+        return [path]
+    matches = sorted(glob.glob(path, recursive=True))  # noqa: PTH207 - Path.glob takes no absolute patterns
+    if not matches:
+        raise InvalidInput(f"the pattern '{pattern}' matches nothing")
+    return matches
+
+
+def _walk(path: str, parents: frozenset[str]) -> Iterator[FileSource | Failure]:
+    """The file, or what is in the folder and below it. `parents` are the folders around it, links resolved."""
+    try:
+        resolved = os.path.realpath(path, strict=True)
+        status = os.stat(resolved)  # noqa: PTH116 - as the lines around it
+        if stat.S_ISDIR(status.st_mode):
+            names = [] if resolved in parents else sorted(os.listdir(resolved))  # noqa: PTH208 - as above
+        elif not stat.S_ISREG(status.st_mode):
+            yield _failure(path, "it is neither a file nor a folder")
+            return
+        else:
+            yield _file(resolved, status)
+            return
+    except OSError as error:
+        yield _failure(path, f"it cannot be read: {error.strerror or type(error).__name__}")
+        return
+    for name in names:
+        if not name.startswith(".") and name not in SKIPPED_FOLDERS:
+            yield from _walk(os.path.join(resolved, name), parents | {resolved})  # noqa: PTH118 - as above
+
+
+def _file(resolved: str, status: os.stat_result) -> FileSource:
+    modified_at = datetime.fromtimestamp(status.st_mtime, UTC)
+    return FileSource(uri=_uri(resolved), path=resolved, size_bytes=status.st_size, modified_at=modified_at)
+
+
+def _failure(path: str, reason: str) -> Failure:
+    return Failure(uri=_uri(os.path.abspath(path)), reason=reason, transient=True)  # noqa: PTH100 - it may be missing
+
+
+def _uri(path: str) -> str:
+    return Path(path).as_uri()
