@@ -91,8 +91,14 @@ def _reason(message: str, kind: Format) -> str:
 
 def _no_text(kind: Format, page_count: object) -> str:
     if kind.name == "pdf":
-        pages = f"its {page_count} page{'s' * (page_count != 1)}" if isinstance(page_count, int) else "its pages"
-        return f"{pages} hold no text, only pictures (scanned?); run OCR on it first"
+        pages = (
+            "its 1 page holds"
+            if page_count == 1
+            else f"its {page_count} pages hold"
+            if page_count
+            else "its pages hold"
+        )
+        return f"{pages} no text, only pictures (scanned?); run OCR on it first"
     return "it holds no text"
 
 

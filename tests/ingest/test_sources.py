@@ -1,0 +1,82 @@
+import os
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+
+from ingest.outcome import Failure
+from ingest.sources import FileSource, Source, StreamSource, find
+from rag.base.errors import InvalidInput
+
+
+def found(*patterns: Path | str) -> list[Source | Failure]:
+    return list(find([str(pattern) for pattern in patterns], BytesIO()))
+
+
+def names(*patterns: Path | str) -> list[str]:
+    return [each.uri.rpartition("/")[2] for each in found(*patterns)]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("b.md", "a.txt", "sub/c.md", "sub/.hidden", ".git/config", "node_modules/x.js", "CVS/Root"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(name)
+    return tmp_path
+
+
+def test_a_folder_is_walked_by_name_without_hidden_things(folder: Path) -> None:
+    assert names(folder) == ["a.txt", "b.md", "c.md"]
+
+
+def test_every_file_comes_once_in_the_order_asked_for(folder: Path) -> None:
+    assert names(folder / "b.md", folder, f"{folder}/*.md") == ["b.md", "a.txt", "c.md"]
+
+
+def test_globs_are_sorted_and_reach_down(folder: Path) -> None:
+    assert names(f"{folder}/**/*.md") == ["b.md", "c.md"]
+
+
+def test_a_pattern_that_matches_nothing_is_an_error(folder: Path) -> None:
+    with pytest.raises(InvalidInput, match="matches nothing"):
+        found(f"{folder}/*.pdf")
+
+
+def test_a_name_with_brackets_is_a_name_where_it_exists(folder: Path) -> None:
+    (folder / "[1].txt").write_text("x")
+    assert names(folder / "[1].txt") == ["%5B1%5D.txt"]
+
+
+def test_a_file_knows_its_uri_size_and_time(folder: Path) -> None:
+    os.utime(folder / "a.txt", (1_000_000, 1_000_000))
+    (source,) = found(folder / "sub" / ".." / "a.txt")
+    assert isinstance(source, FileSource)
+    assert source.uri == (folder / "a.txt").resolve().as_uri()
+    assert (source.size_bytes, source.modified_at.timestamp()) == (5, 1_000_000)
+
+
+def test_links_are_followed_once_and_loops_end(folder: Path) -> None:
+    (folder / "sub" / "up").symlink_to(folder)
+    (folder / "z.md").symlink_to(folder / "a.txt")
+    assert names(folder) == ["a.txt", "b.md", "c.md"]
+
+
+def test_what_cannot_be_read_is_a_failure(folder: Path) -> None:
+    (folder / "broken").symlink_to(folder / "nowhere")
+    os.mkfifo(folder / "pipe")
+    failures = [each for each in found(folder, folder / "missing.txt") if isinstance(each, Failure)]
+    assert [(each.uri.rpartition("/")[2], each.reason) for each in failures] == [
+        ("broken", "it cannot be read: No such file or directory"),
+        ("pipe", "it is neither a file nor a folder"),
+        ("missing.txt", "it cannot be read: No such file or directory"),
+    ]
+
+
+def test_a_dash_is_standard_input() -> None:
+    (source,) = found("-")
+    assert isinstance(source, StreamSource)
+
+
+def test_names_that_are_no_text_have_a_uri(tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"\xff.txt")).write_text("x")
+    assert names(tmp_path) == ["%FF.txt"]
