@@ -15,6 +15,7 @@ SentenceScorer = Callable[[str, Sequence[str], Work], Awaitable[Sequence[float]]
 """How near in meaning each sentence is to the question, about 0 to 1, in order."""
 
 NEAR_MISSES = 3
+READ_IN_THREAD_CHARS = 20_000  # some 6 ms of reading: more would hold the event loop while others stream
 
 
 def embedding_scorer(embedder: Embedder) -> SentenceScorer:
@@ -44,7 +45,7 @@ class ExtractiveModel:
 
     async def stream(self, prompt: Prompt, deadline: Deadline) -> AsyncIterator[ModelEvent]:
         """See the port. Raises nothing. Costs no tokens; `confidence` tells how likely the sources hold an answer."""
-        evidence = gathered(prompt.question, prompt.sources)
+        evidence = await self._evidence(prompt)
         nearness = await self._nearness(prompt.question, evidence, deadline)
         ranked = scores(evidence, nearness)
         sureness = confidence(evidence, ranked, nearness)
@@ -56,6 +57,11 @@ class ExtractiveModel:
         yield Finished(
             reason="stop" if answers else "insufficient_evidence", model=self.name, confidence=round(sureness, 4)
         )
+
+    async def _evidence(self, prompt: Prompt) -> Evidence:
+        if sum(len(source.text) for source in prompt.sources) < READ_IN_THREAD_CHARS:
+            return gathered(prompt.question, prompt.sources)
+        return await asyncio.to_thread(gathered, prompt.question, prompt.sources)
 
     def _quotes(self, prompt: Prompt, evidence: Evidence, ranked: Sequence[float]) -> Iterable[str]:
         for index, sentence in enumerate(chosen(evidence, ranked, self._config.max_sentences)):

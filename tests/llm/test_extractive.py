@@ -97,3 +97,9 @@ async def test_the_scorer_outweighs_the_words():
     model = ExtractiveModel(ExtractiveConfig(max_sentences=1), prefers_flour)
     text, _ = await answer(model, a_prompt("What is bread made of?", OIL, BREAD))
     assert text == "Bread is baked from flour. [2]"
+
+
+async def test_a_long_context_is_answered_the_same():
+    prompt = a_prompt("When did the oil crisis begin?", OIL, *[f"{BREAD} Loaf {number}. " * 40 for number in range(20)])
+    text, _ = await answer(a_model(max_sentences=1), prompt)
+    assert text == "The 1973 oil crisis began in October 1973. [1]"

@@ -1,0 +1,46 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llm.failures import DEFAULT_RETRY_AFTER_S, as_error, failure_of
+from llm.wire import WireError
+from rag.base.errors import BadDependency, QuotaExceeded, Unavailable
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "status"),
+    [
+        (WireError(code=529), "overload", 529),
+        (WireError(code="503"), "overload", 503),
+        (WireError(type="overloaded_error"), "overload", 503),
+        (WireError(code="rate_limit_exceeded"), "rate_limit", 429),
+        (WireError(code="insufficient_quota", type="insufficient_quota"), "credentials", 502),
+        (WireError(type="authentication_error"), "credentials", 401),
+        (WireError(type="invalid_request_error", code="context_length_exceeded"), "context_length", 400),
+        (WireError(type="invalid_request_error"), "rejected", 400),
+        (WireError(message="what happened"), "overload", 502),
+        (WireError(code=3), "overload", 502),
+    ],
+)
+def test_an_error_inside_a_stream_stands_for_a_status(error, kind, status):
+    failure = failure_of(None, error)
+    assert (failure.kind, failure.status) == (kind, status)
+
+
+def test_a_rate_limit_without_a_hint_gets_a_default():
+    error = as_error(failure_of(429, WireError()), "model 'm'")
+    assert isinstance(error, QuotaExceeded)
+    assert error.retry_after_s == DEFAULT_RETRY_AFTER_S
+
+
+@given(
+    status=st.integers(300, 599) | st.none(),
+    error=st.builds(
+        WireError, message=st.text(), type=st.text() | st.none(), code=st.text() | st.integers() | st.none()
+    ),
+)
+def test_every_refusal_is_one_of_three_errors_and_its_text_is_short_and_printable(status, error):
+    raised = as_error(failure_of(status, error), "model 'm'")
+    assert isinstance(raised, BadDependency | Unavailable | QuotaExceeded)
+    assert str(raised).isprintable()
+    assert len(str(raised)) < 250
