@@ -46,7 +46,7 @@ class ExtractiveModel:
     async def stream(self, prompt: Prompt, deadline: Deadline) -> AsyncIterator[ModelEvent]:
         """See the port. Raises nothing. Costs no tokens; `confidence` tells how likely the sources hold an answer."""
         evidence = await self._evidence(prompt)
-        nearness = await self._nearness(prompt.question, evidence, deadline)
+        nearness = await self._nearness(prompt, evidence, deadline)
         ranked = scores(evidence, nearness)
         sureness = confidence(evidence, ranked, nearness)
         answers = sureness >= self._config.min_confidence
@@ -67,13 +67,13 @@ class ExtractiveModel:
         for index, sentence in enumerate(chosen(evidence, ranked, self._config.max_sentences)):
             yield f"{' ' if index else ''}{sentence.text} [{prompt.sources[sentence.source].marker}]"
 
-    async def _nearness(self, question: str, evidence: Evidence, deadline: Deadline) -> Mapping[int, float]:
+    async def _nearness(self, prompt: Prompt, evidence: Evidence, deadline: Deadline) -> Mapping[int, float]:
         indexes = promising(evidence, self._config.max_embedded_sentences)
         if not indexes or deadline.expired():
             return {}
-        work = Work(tenant="", deadline=deadline)
+        work = Work(tenant=prompt.tenant, deadline=deadline)
         try:
-            values = await self._scorer(question, [evidence.sentences[index].text for index in indexes], work)
+            values = await self._scorer(prompt.question, [evidence.sentences[index].text for index in indexes], work)
         except (LoadError, DependencyError):
             return {}
         return dict(zip(indexes, values, strict=True))

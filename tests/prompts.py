@@ -46,6 +46,7 @@ def a_prompt(question: str, *texts: str | Source, max_tokens: int = 256) -> Prom
         Turn(role="user", content=f"{listing}\n\n{question}"),
     )
     return Prompt(
+        tenant="acme",
         messages=messages,
         template="answer.v1@test",
         n_tokens=len(normalised(listing).split()) + 20,

@@ -193,8 +193,12 @@ class Source(Struct, frozen=True, kw_only=True):
 
 
 class Prompt(Struct, frozen=True, kw_only=True):
-    """What a chat model is asked. `question` and `sources` are the same content, for models that read structure."""
+    """What a chat model is asked. `question` and `sources` are the same content, for models that read structure.
 
+    `tenant` is whom the work is for, so that shared backends can share it fairly.
+    """
+
+    tenant: str
     messages: tuple[Turn, ...]
     template: str
     n_tokens: int
@@ -262,7 +266,11 @@ class Lineage(Struct, frozen=True, kw_only=True):
 
 
 class Answer(Struct, frozen=True, kw_only=True):
-    """The finished answer. `degraded` names every stage that did less than it was asked to."""
+    """The finished answer.
+
+    `degraded` names every stage that did less than it was asked to; `candidates` is all that search found for it,
+    whether or not it became a source.
+    """
 
     text: str
     citations: tuple[Citation, ...]
@@ -274,6 +282,7 @@ class Answer(Struct, frozen=True, kw_only=True):
     degraded: tuple[str, ...] = ()
     cache: str = "off"
     stages_s: Mapping[str, float] = {}
+    candidates: tuple[Candidate, ...] = ()
 
 
 class SourcesFound(Struct, frozen=True, kw_only=True, tag="sources"):

@@ -34,7 +34,8 @@ class ProblemReply(GroundwireError):
     """A problem+json reply of the server."""
 
     def __init__(self, problem: dict[str, Any]) -> None:
-        faults = "; ".join(f"{fault['pointer']}: {fault['detail']}" for fault in problem.get("errors", ()))
+        places = [(fault.get("pointer") or fault.get("parameter"), fault["detail"]) for fault in problem.get("errors", ())]
+        faults = "; ".join(f"{place}: {detail}" for place, detail in places)
         super().__init__(f"{problem.get('detail') or problem.get('title')}{f' ({faults})' if faults else ''}")
         self.problem = problem
 

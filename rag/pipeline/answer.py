@@ -3,6 +3,8 @@
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 
+from msgspec.structs import replace
+
 from rag.base.deadline import Deadline
 from rag.base.errors import BadDependency, DependencyError, InvalidInput, LoadError
 from rag.base.ports import ChatModel
@@ -25,7 +27,7 @@ from rag.pipeline.cite import CitationReader
 from rag.pipeline.config import AnswerConfig
 from rag.pipeline.context import choose_context
 from rag.pipeline.prompt import Template, render
-from rag.pipeline.search import Searcher
+from rag.pipeline.search import Found, Searcher
 
 EXTRACTIVE = "extractive"
 """The model that needs nothing: it answers where nothing was found and where the chosen one fails."""
@@ -73,8 +75,8 @@ class Answerer:
                         yield out
         for out in writing.end():
             yield out
-        timed = {**found.stages_s, **stages.seconds()}
-        yield Answered(answer=self._assembled(writing, prompt, found.degraded, timed))
+        answer = self._assembled(writing, prompt, found)
+        yield Answered(answer=replace(answer, stages_s={**found.stages_s, **stages.seconds()}))
 
     def _chosen(self, query: Query) -> ChatModel:
         name = query.model or self._config.model
@@ -117,9 +119,7 @@ class Answerer:
             async for event in events:
                 yield event
 
-    def _assembled(
-        self, writing: "_Writing", prompt: Prompt, degraded: tuple[str, ...], stages_s: Mapping[str, float]
-    ) -> Answer:
+    def _assembled(self, writing: "_Writing", prompt: Prompt, found: Found) -> Answer:
         finished = writing.finished
         return Answer(
             text=writing.reader.text,
@@ -135,8 +135,8 @@ class Answerer:
             ),
             stop_reason=finished.reason,
             confidence=finished.confidence,
-            degraded=(*degraded, *writing.degraded),
-            stages_s=stages_s,
+            degraded=(*found.degraded, *writing.degraded),
+            candidates=found.candidates,
         )
 
 

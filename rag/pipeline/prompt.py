@@ -54,6 +54,7 @@ def render(
         Turn(role="user", content=user),
     )
     return Prompt(
+        tenant=query.principal.tenant,
         messages=messages,
         template=template.name,
         n_tokens=sum(count(message.content) for message in messages),

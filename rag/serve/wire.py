@@ -165,7 +165,6 @@ class SearchResultBody(Struct, frozen=True, kw_only=True):
 
 def answer_body(answer: Answer, request_id: str, *, explain: bool) -> AnswerBody:
     """The answer as JSON has it."""
-    candidates = [candidate for source in answer.sources for candidate in source.candidates]
     return AnswerBody(
         id=request_id,
         answer=answer.text,
@@ -178,7 +177,7 @@ def answer_body(answer: Answer, request_id: str, *, explain: bool) -> AnswerBody
         degraded=answer.degraded,
         cache=answer.cache,
         stages_s=answer.stages_s,
-        candidates=candidate_bodies(candidates) if explain else UNSET,
+        candidates=candidate_bodies(answer.candidates) if explain else UNSET,
     )
 
 

@@ -88,6 +88,7 @@ ANSWER = Answer(
     lineage=Lineage(index="i", embedder="e", reranker="r", model="m", template="answer.v1"),
     stop_reason="stop",
     stages_s={"search": 0.01},
+    candidates=(CANDIDATE,),
 )
 EVENTS: tuple[AnswerEvent, ...] = (
     SourcesFound(sources=(SOURCE,)),

@@ -80,7 +80,7 @@ def test_what_is_not_our_failure_is_not_logged(caplog):
     assert caplog.text == ""
 
 
-@pytest.mark.parametrize("kind", {*KINDS.values(), *HTTP_KINDS.values()}, ids=lambda kind: kind.slug)
+@pytest.mark.parametrize("kind", dict.fromkeys([*KINDS.values(), *HTTP_KINDS.values()]), ids=lambda kind: kind.slug)
 def test_every_problem_is_documented(kind):
     page = Path("docs/problems.md").read_text(encoding="utf-8")
     assert f"## {kind.slug}\n" in page

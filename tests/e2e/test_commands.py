@@ -1,0 +1,95 @@
+"""The commands, as a person runs them."""
+
+import json
+
+import pytest
+
+from tests.e2e.conftest import Workspace
+
+pytestmark = pytest.mark.sockets
+
+TOWER = "# The tower\n\nThe tower was built in 1889 by Gustave Eiffel. It stands in Paris.\n\nIt is 330 metres tall.\n"
+BRIDGE = "# The bridge\n\nThe bridge was opened in 1932. It crosses Sydney Harbour.\n"
+
+
+@pytest.fixture
+def library(workspace: Workspace) -> Workspace:
+    workspace.write("tower.md", TOWER)
+    workspace.write("bridge.md", BRIDGE)
+    assert workspace.ingest()["added"] == 2
+    return workspace
+
+
+def test_ingest_again_embeds_nothing_and_a_change_is_an_update(library: Workspace) -> None:
+    again = library.ingest()
+    assert (again["unchanged"], again["added"], again["chunks"]) == (2, 0, 0)
+    library.write("tower.md", TOWER.replace("330", "331"))
+    library.write("copy.md", BRIDGE)
+    changed = library.ingest()
+    assert (changed["updated"], changed["unchanged"], changed["duplicate"]) == (1, 1, 1)
+
+
+def test_a_broken_file_is_reported_and_the_rest_goes_on(workspace: Workspace) -> None:
+    workspace.write("tower.md", TOWER)
+    workspace.write("broken.pdf", "this is no PDF")
+    run = workspace.rag("ingest", workspace.documents, "--json")
+    summary = json.loads(run.stdout)
+    assert run.returncode == 1
+    assert (summary["added"], summary["failed"]) == (1, 1)
+    assert summary["failures"][0]["uri"].endswith("broken.pdf")
+    assert summary["failures"][0]["reason"]
+    assert "Traceback" not in run.stderr
+
+
+def test_a_question_is_answered_with_a_citation_that_stands_in_the_document(library: Workspace) -> None:
+    run = library.rag("ask", "When was the tower built?", "--json")
+    assert run.returncode == 0, run.stderr
+    answer = json.loads(run.stdout)
+    assert "1889" in answer["answer"]
+    citation = answer["citations"][0]
+    assert citation["verified"]
+    shown = json.loads(library.rag("documents", "show", citation["document_id"], "--text").stdout)
+    assert shown["text"][citation["start"] : citation["stop"]] == citation["quote"]
+    people = library.rag("ask", "When was the tower built?")
+    assert "1889" in people.stdout
+    assert "tower.md" in people.stdout
+
+
+def test_a_filter_narrows_and_an_unknown_one_is_refused(library: Workspace) -> None:
+    found = json.loads(library.rag("search", "built", "--filter", "format=markdown", "--json").stdout)
+    assert len(found["results"]) == 2
+    assert json.loads(library.rag("search", "built", "--filter", "format=pdf", "--json").stdout)["results"] == []
+    refused = library.rag("search", "built", "--filter", "colour=red")
+    assert refused.returncode == 1
+    assert "colour" in refused.stderr
+    assert "format" in refused.stderr, "the known fields are named"
+
+
+def test_a_deleted_document_is_gone(library: Workspace) -> None:
+    documents = {document["uri"].rpartition("/")[2]: document["id"] for document in library.listed()}
+    assert library.rag("documents", "delete", documents["bridge.md"]).returncode == 0
+    assert [document["uri"].rpartition("/")[2] for document in library.listed()] == ["tower.md"]
+    assert library.rag("documents", "delete", documents["bridge.md"]).returncode == 1
+
+
+def test_settings_are_shown_and_a_fault_ends_with_2(workspace: Workspace) -> None:
+    shown = workspace.rag("check-config")
+    assert json.loads(shown.stdout)["data_dir"] == str(workspace.data_dir)
+    (workspace.folder / "rag.toml").write_text("[server]\nprot = 1\n")
+    refused = workspace.rag("check-config")
+    assert refused.returncode == 2
+    assert "prot" in refused.stderr
+
+
+def test_an_address_for_others_needs_keys(workspace: Workspace) -> None:
+    refused = workspace.rag("serve", "--host", "0.0.0.0", "--port", 0)
+    assert refused.returncode == 2
+    assert "keys" in refused.stderr
+
+
+def test_documents_come_from_stdin_as_json_lines(workspace: Workspace) -> None:
+    lines = '{"uri": "note:1", "title": "One", "text": "Cats purr."}\n{"text": 5}\n'
+    run = workspace.rag("ingest", "-", "--json", stdin=lines)
+    summary = json.loads(run.stdout)
+    assert (summary["added"], summary["failed"]) == (1, 1)
+    assert [document["title"] for document in workspace.listed()] == ["One"]
