@@ -230,3 +230,25 @@ def read_all(folder: Path) -> list[Pair]:
             seen.add(key)
             pairs.append(pair)
     return pairs
+
+
+CREDITS: tuple[dict[str, str], ...] = (
+    {"name": "SQuAD 1.1, train part, as in ReQA", "authors": "Rajpurkar et al. 2016; Ahmad et al. 2019",
+     "licence": "CC BY-SA 4.0", "files": "reqa/squad.train.jsonl"},
+    {"name": "BioASQ 9b, as in ReQA", "authors": "Tsatsaronis et al. 2015; Krithara et al. 2023",
+     "licence": "CC BY 2.5", "files": "reqa/bioasq9b.train.jsonl"},
+    {"name": "MedQuAD", "authors": "Ben Abacha and Demner-Fushman 2019", "licence": "CC BY 4.0",
+     "files": "medquad.jsonl"},
+    {"name": "SelQA", "authors": "Jurczyk, Zhai and Choi 2016", "licence": "Apache-2.0", "files": "selqa-ass-*.jsonl"},
+    {"name": "PolicyQA", "authors": "Ahmad et al. 2020", "licence": "MIT", "files": "policyqa.dev.jsonl"},
+    {"name": "Natural Questions (open), gold passages", "authors": "Kwiatkowski et al. 2019; Lee et al. 2019",
+     "licence": "MIT; passages from Wikipedia CC BY-SA 3.0", "files": "nq-open-oracle.jsonl"},
+    {"name": "QED", "authors": "Lamm et al. 2021", "licence": "CC BY-SA 3.0", "files": "qed-dev.jsonl"},
+    {"name": "PubMedQA", "authors": "Jin et al. 2019", "licence": "MIT", "files": "pubmedqa.jsonl"},
+    {"name": "COVID-QA", "authors": "Moeller et al. 2020", "licence": "Apache-2.0", "files": "covidqa.json"},
+    {"name": "CLAP NQ", "authors": "Rosenthal et al. 2024", "licence": "Apache-2.0",
+     "files": "clapnq.dev_answerable.jsonl"},
+    {"name": "Debian package descriptions", "authors": "the Debian project and its maintainers",
+     "licence": "free, each follows its package", "files": "debian-descriptions.jsonl"},
+)  # fmt: skip  # one row for each set
+"""Whom to credit for the weights that are trained on these sets; it goes into the model card."""

@@ -1,9 +1,10 @@
 import random
+from fnmatch import fnmatch
 
 import numpy as np
 import pytest
 
-from rerank.corpora import Pair, cut_around, detokenise, mentions, split_sentences, window
+from rerank.corpora import CREDITS, FILES, Pair, cut_around, detokenise, mentions, split_sentences, window
 from rerank.mine import (
     NEAR_COPY,
     Bm25,
@@ -145,3 +146,10 @@ def test_treebank_tokens_become_running_text():
     assert split_sentences("One here. Two there! No e.g. break.") == ["One here.", "Two there!", "No e.g. break."]
     assert mentions("Symptoms of Leukemia", "acute leukemia")
     assert not mentions("This condition is inherited", "acute leukemia")
+
+
+def test_every_training_file_is_credited_with_its_licence():
+    credited = {credit["files"] for credit in CREDITS}
+    for name in FILES:
+        assert any(fnmatch(name, pattern) for pattern in credited), name
+    assert all(credit["licence"] and credit["authors"] for credit in CREDITS)
