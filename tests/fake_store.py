@@ -32,6 +32,7 @@ from rag.index.cursor import cursor_at, read_cursor
 from rag.index.filters import Fields
 from rag.index.fusion import Ranking, fuse
 from rag.index.hybrid import Outcome, asks_for_nothing, candidates, require_searchable
+from rag.index.payload import chunk_payloads, record_payload
 
 
 class MemoryStore:
@@ -49,6 +50,9 @@ class MemoryStore:
         self.epoch = 1
 
     async def put(self, documents: Sequence[IndexedDocument]) -> None:
+        for document in documents:
+            record_payload(document.record)
+            chunk_payloads(document)  # both refuse what no store can hold
         for document in documents:
             self._documents[document.record.id] = _frozen(document)
             self.epoch += 1

@@ -33,7 +33,7 @@ from rag.index.edge_shard import PAGE, edge_filter, index_fields, open_shard, re
 from rag.index.edge_write import Batch, batches, remove, roll_forward, store
 from rag.index.filters import Fields
 from rag.index.gate import Gate
-from rag.index.hybrid import DENSE, Outcome
+from rag.index.hybrid import DENSE, Hybrid, Outcome
 from rag.index.manifest import Manifest, read_manifest, write_manifest
 from rag.index.payload import identifier_of, point_id, read_passage, read_record
 from rag.index.selection import OneOf, Selection, selected
@@ -82,7 +82,7 @@ class EdgeStore:
         except BaseException:
             threads.shutdown(wait=False)
             raise
-        return cls(shard, EdgeSearch(fields, fusion, encoder, dimension), threads)
+        return cls(shard, EdgeSearch(Hybrid(fields, fusion, encoder, dimension)), threads)
 
     async def close(self) -> None:
         """Ends the work in hand, writes everything out and frees the folder. Later calls raise Unavailable."""
@@ -99,7 +99,7 @@ class EdgeStore:
     @property
     def name(self) -> str:
         """The store as the lineage of an answer names it."""
-        return f"qdrant-edge/{self._search.fusion.kind}"
+        return f"qdrant-edge/{self._search.hybrid.fusion.kind}"
 
     @property
     def epoch(self) -> int:
@@ -108,30 +108,30 @@ class EdgeStore:
 
     async def put(self, documents: Sequence[IndexedDocument]) -> None:
         """As the port says; also raises PermanentIngestError, before anything is stored, for what cannot be stored."""
-        prepared = await self._in_thread(lambda _: list(batches(documents, self._search.encoder)))
+        prepared = await self._in_thread(lambda _: batches(documents, self._search.hybrid.encoder))
         for batch in prepared:
             await self._write(partial(self._store, batch=batch))
 
     async def delete(self, access: Access, filters: Filters) -> int:
         """As the port says, in one step: a crash leaves each document whole or gone."""
-        selection = selected(access, filters, self._search.fields)
+        selection = selected(access, filters, self._search.hybrid.fields)
         return await self._write(lambda shard: self._remove(shard, selection))
 
     async def records(self, access: Access, filters: Filters, limit: int, cursor: str | None = None) -> Page:
         """As the port says."""
         after = None if cursor is None else read_cursor(cursor)
-        selection = selected(access, filters, self._search.fields, "document")
+        selection = selected(access, filters, self._search.hybrid.fields, "document")
         return await self._read(lambda shard: _page(shard, selection, limit, after))
 
     async def passages(self, access: Access, document_id: str) -> list[tuple[Passage, Vectors]]:
         """As the port says."""
-        visible = selected(access, (), self._search.fields, "chunk")
+        visible = selected(access, (), self._search.hybrid.fields, "chunk")
         selection = Selection(must=(*visible.must, (OneOf("document_id", (document_id,)),)))
         return await self._read(lambda shard: _passages(shard, selection))
 
     async def count(self, access: Access, filters: Filters = ()) -> int:
         """How many documents match."""
-        selection = selected(access, filters, self._search.fields, "document")
+        selection = selected(access, filters, self._search.hybrid.fields, "document")
         return await self._read(lambda shard: _count(shard, selection))
 
     async def search_batch(self, requests: Sequence[Retrieval]) -> list[Outcome]:
@@ -213,7 +213,7 @@ def _open(path: Path, wanted: Manifest, fields: Fields) -> EdgeShard:
     if manifest is None:
         manifest = wanted
         write_manifest(manifest_path, manifest)
-    manifest.require_same_build(wanted, path)
+    manifest.require_same_build(wanted, f"the index in {path}")
     shard = open_shard(path / manifest.shard, manifest.dimension)
     if manifest.fields != wanted.fields:
         write_manifest(manifest_path, msgspec.structs.replace(manifest, fields=wanted.fields))

@@ -1,87 +1,63 @@
-"""Hybrid search in a Qdrant Edge shard: one call for the legs of all questions, one for the payloads."""
+"""Hybrid search in a Qdrant Edge shard: one call for the legs of all questions, one for the payloads.
+
+Fusing here costs the same as the shard's own fusion (batches of 16 over 100,000 chunks: 67 against 68 ms on 2 cores,
+2026-11) and tells the score of every leg.
+"""
 
 from collections.abc import Sequence
+from typing import assert_never
 
 from msgspec import Struct
-from qdrant_edge import (
-    EdgeShard,
-    IdfParams,
-    Query,
-    QueryBatchRequest,
-    QueryRequest,
-    ScoredPoint,
-    SearchParams,
-)
+from qdrant_edge import EdgeShard, IdfParams, Query, QueryBatchRequest, QueryRequest, ScoredPoint, SearchParams
 
 from rag.base.errors import GroundwireError, Unavailable
 from rag.base.ports import Retrieval
-from rag.base.types import Origin, Passage
-from rag.index.bm25 import Bm25Encoder
-from rag.index.config import FusionConfig
+from rag.base.types import Passage
 from rag.index.edge_shard import edge_filter
-from rag.index.filters import Fields
-from rag.index.fusion import Fused, Ranking, fuse
-from rag.index.hybrid import BM25, DENSE, Outcome, asks_for_nothing, candidates, require_searchable
+from rag.index.fusion import Fused, Ranking
+from rag.index.hybrid import BM25, DENSE, Hybrid, Leg, Outcome, Plan, candidates
 from rag.index.payload import identifier_of, point_id, read_passage
-from rag.index.selection import selected, visible
-
-Legs = dict[Origin, QueryRequest]
 
 
 class EdgeSearch(Struct, frozen=True):
     """Searches shards. Blocks; safe to call from several threads."""
 
-    fields: Fields
-    fusion: FusionConfig
-    encoder: Bm25Encoder
-    dimension: int
+    hybrid: Hybrid
 
     def run(self, shard: EdgeShard, requests: Sequence[Retrieval]) -> list[Outcome]:
         """One outcome per request, in order."""
-        planned = [self._plan(request) for request in requests]
-        fused = self._search(shard, planned, [request.limit for request in requests])
+        fused = self._search(shard, [self.hybrid.plan(request) for request in requests])
         passages = _passages(shard, [found.id for one in fused if isinstance(one, list) for found in one])
         return [candidates(one, passages) if isinstance(one, list) else one for one in fused]
 
-    def _plan(self, request: Retrieval) -> Legs | GroundwireError:
-        try:
-            require_searchable(request, self.dimension)
-        except GroundwireError as error:
-            return error
-        return {} if asks_for_nothing(request) else self._legs(request)
-
-    def _legs(self, request: Retrieval) -> Legs:
-        wanted = edge_filter(selected(request.access, request.filters, self.fields, "chunk"))
-        depth = max(self.fusion.depth, request.limit)
-        legs: Legs = {}
-        if self.fusion.weights.dense:
-            nearest = Query.Nearest(request.vector.tolist(), using=DENSE)
-            legs["dense"] = QueryRequest(limit=depth, query=nearest, filter=wanted, with_payload=False)
-        words = self.encoder.question(request.text)
-        if self.fusion.weights.bm25 and words.indices:
-            # Word statistics over what the caller may see: a score must not tell that a hidden document holds a word.
-            # It costs: at 100,000 visible chunks 15 ms a question where global statistics take 2 (2 cores, 2026-11).
-            corpus = SearchParams(idf=IdfParams(corpus=edge_filter(visible(request.access, "chunk"))))
-            nearest = Query.Nearest(words, using=BM25)
-            legs["bm25"] = QueryRequest(limit=depth, query=nearest, filter=wanted, params=corpus, with_payload=False)
-        return legs
-
-    def _search(
-        self, shard: EdgeShard, planned: Sequence[Legs | GroundwireError], limits: Sequence[int]
-    ) -> list[list[Fused] | GroundwireError]:
-        queries = [query for legs in planned if isinstance(legs, dict) for query in legs.values()]
+    def _search(self, shard: EdgeShard, plans: Sequence[Plan | GroundwireError]) -> list[list[Fused] | GroundwireError]:
+        queries = [_query(plan, leg) for plan in plans if isinstance(plan, Plan) for leg in plan.legs]
         try:
             results = iter(shard.query_batch(QueryBatchRequest(queries)))
         except Exception as error:  # noqa: BLE001 - the vendor raises nothing more specific
-            if len(planned) > 1:
-                return [self._search(shard, [one], [limit])[0] for one, limit in zip(planned, limits, strict=True)]
+            if len(plans) > 1:
+                return [self._search(shard, [plan])[0] for plan in plans]
             return [_failure(error)]
         return [
-            fuse({origin: _ranking(next(results)) for origin in legs}, self.fusion, limit)
-            if isinstance(legs, dict)
-            else legs
-            for legs, limit in zip(planned, limits, strict=True)
+            self.hybrid.fuse(plan, [_ranking(next(results)) for _ in plan.legs]) if isinstance(plan, Plan) else plan
+            for plan in plans
         ]
+
+
+def _query(plan: Plan, leg: Leg) -> QueryRequest:
+    wanted = edge_filter(plan.wanted)
+    match leg:
+        case "dense":
+            nearest = Query.Nearest(plan.vector.tolist(), using=DENSE)
+            return QueryRequest(limit=plan.depth, query=nearest, filter=wanted, with_payload=False)
+        case "bm25":
+            # Statistics of the visible chunks only are counted anew for every question: with 100,000 of them that is
+            # 15 ms where global ones take 2 (2 cores, 2026-11).
+            corpus = SearchParams(idf=IdfParams(corpus=edge_filter(plan.corpus)))
+            nearest = Query.Nearest(plan.words, using=BM25)
+            return QueryRequest(limit=plan.depth, query=nearest, filter=wanted, params=corpus, with_payload=False)
+        case _ as never:
+            assert_never(never)
 
 
 def _failure(error: Exception) -> Unavailable:

@@ -10,18 +10,25 @@ After a crash before 1 is logged the old version stands; after it `roll_forward`
 does no harm.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 from qdrant_edge import CountRequest, EdgeShard, Filter, Point, ScrollRequest, UpdateOperation
 
-from rag.base.errors import PermanentIngestError
 from rag.base.ports import IndexedDocument
 from rag.base.types import DocumentRecord
 from rag.index.bm25 import Bm25Encoder
 from rag.index.edge_shard import PAGE, edge_filter
 from rag.index.hybrid import BM25, DENSE
-from rag.index.payload import WHOLE, chunk_payloads, identifier_of, point_id, record_payload, versions_to_replace
+from rag.index.payload import (
+    WHOLE,
+    chunk_payloads,
+    grouped,
+    identifier_of,
+    point_id,
+    record_payload,
+    versions_to_replace,
+)
 from rag.index.selection import UNFINISHED, OneOf, Selection, chunks_of
 
 
@@ -32,37 +39,22 @@ class Batch(Struct, frozen=True):
     chunks: Sequence[Point]
 
 
-def batches(documents: Iterable[IndexedDocument], encoder: Bm25Encoder) -> Iterator[Batch]:
-    """The documents, whole and in order, in groups of about `PAGE` points; of several versions of one the last counts.
-
-    Raises PermanentIngestError for a document that cannot be stored.
-    """
-    group: list[IndexedDocument] = []
-    n_points = 0
-    for document in {document.record.id: document for document in documents}.values():
-        group.append(document)
-        n_points += 1 + len(document.chunks)
-        if n_points >= PAGE:
-            yield _batch(group, encoder)
-            group, n_points = [], 0
-    if group:
-        yield _batch(group, encoder)
-
-
-def _batch(documents: Sequence[IndexedDocument], encoder: Bm25Encoder) -> Batch:
-    return Batch(tuple(documents), [point for document in documents for point in _chunk_points(document, encoder)])
+def batches(documents: Sequence[IndexedDocument], encoder: Bm25Encoder) -> list[Batch]:
+    """The documents in groups of about `PAGE` points. Raises PermanentIngestError for one that cannot be stored."""
+    for document in documents:
+        record_payload(document.record)
+    return [
+        Batch(group, [point for document in group for point in _chunk_points(document, encoder)])
+        for group in grouped(documents, PAGE)
+    ]
 
 
 def _chunk_points(document: IndexedDocument, encoder: Bm25Encoder) -> list[Point]:
     rows = document.vectors.tolist()
-    try:
-        _record_point(document, [])
-        return [
-            Point(point_id(chunk.id), {DENSE: row, BM25: encoder.passage(chunk.text)}, payload)
-            for chunk, row, payload in zip(document.chunks, rows, chunk_payloads(document), strict=True)
-        ]
-    except (TypeError, ValueError) as error:  # half a surrogate pair, NaN: what JSON and UTF-8 cannot say
-        raise PermanentIngestError(f"{document.record.uri} holds a value that cannot be stored") from error
+    return [
+        Point(point_id(chunk.id), {DENSE: row, BM25: encoder.passage(chunk.text)}, payload)
+        for chunk, row, payload in zip(document.chunks, rows, chunk_payloads(document), strict=True)
+    ]
 
 
 def _record_point(document: IndexedDocument, replaces: Sequence[str]) -> Point:

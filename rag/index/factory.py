@@ -5,7 +5,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Protocol, assert_never
 
-from rag.base.errors import ConfigError
 from rag.base.ports import PassageStore
 from rag.base.types import Access, Filters
 from rag.index.config import EdgeConfig, FusionConfig, QdrantConfig, StoreConfig
@@ -54,6 +53,14 @@ async def open_store(
             finally:
                 await store.close()
         case QdrantConfig():
-            raise ConfigError("the qdrant store is not there yet", path="store.kind")
+            from rag.index.qdrant import QdrantStore
+
+            server = await QdrantStore.open(
+                config, fusion=fusion, fields=fields, embedder_name=embedder_name, dimension=dimension
+            )
+            try:
+                yield server
+            finally:
+                await server.close()
         case _ as never:
             assert_never(never)

@@ -1,21 +1,81 @@
-"""What the stores' searches have in common: two legs per question, fused into candidates."""
+"""What the stores' searches have in common: questions become legs, the legs' rankings become candidates."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
+from msgspec import Struct
+from qdrant_edge import SparseVector
 
 from rag.base.errors import BadDependency, GroundwireError, InvalidInput
-from rag.base.ports import Retrieval
-from rag.base.types import Candidate, Passage
-from rag.index.fusion import Fused
+from rag.base.ports import Retrieval, Vectors
+from rag.base.types import Candidate, Origin, Passage
+from rag.index.bm25 import Bm25Encoder
+from rag.index.config import FusionConfig
+from rag.index.filters import Fields
+from rag.index.fusion import Fused, Ranking, fuse
+from rag.index.selection import Selection, selected, visible
 
 DENSE: Final = "dense"
 BM25: Final = "bm25"
 """The names of the two vectors of a chunk, and of the legs that search them."""
 
+Leg = Literal["dense", "bm25"]
+
 Outcome = list[Candidate] | GroundwireError
 """What one member of a batch comes to: a member that fails does so alone."""
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    """One question as a store is to be asked. The `corpus` is what word statistics are taken from.
+
+    It is all that the caller may see and no more: a score must not tell that a hidden document holds a word.
+    """
+
+    legs: tuple[Leg, ...]
+    vector: Vectors
+    words: SparseVector
+    wanted: Selection
+    corpus: Selection
+    depth: int
+    limit: int
+
+
+class Hybrid(Struct, frozen=True):
+    """Plans the legs of a question and fuses what they find."""
+
+    fields: Fields
+    fusion: FusionConfig
+    encoder: Bm25Encoder
+    dimension: int
+
+    def plan(self, request: Retrieval) -> Plan | GroundwireError:
+        """How to ask the store; no legs where the answer is an empty list, or why the question cannot be asked."""
+        try:
+            require_searchable(request, self.dimension)
+        except GroundwireError as error:
+            return error
+        words = self.encoder.question(request.text)
+        legs: list[Leg] = []
+        if not asks_for_nothing(request):
+            if self.fusion.weights.dense:
+                legs.append("dense")
+            if self.fusion.weights.bm25 and words.indices:
+                legs.append("bm25")
+        return Plan(
+            legs=tuple(legs),
+            vector=request.vector,
+            words=words,
+            wanted=selected(request.access, request.filters, self.fields, "chunk"),
+            corpus=visible(request.access, "chunk"),
+            depth=max(self.fusion.depth, request.limit),
+            limit=request.limit,
+        )
+
+    def fuse(self, plan: Plan, rankings: Sequence[Ranking]) -> list[Fused]:
+        """The best of the rankings, which are those of the plan's legs in order."""
+        found: dict[Origin, Ranking] = dict(zip(plan.legs, rankings, strict=True))
+        return fuse(found, self.fusion, plan.limit)
 
 
 def require_searchable(request: Retrieval, dimension: int) -> None:

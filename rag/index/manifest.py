@@ -25,7 +25,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
     fields: Mapping[str, FieldType]
     shard: str = "shard"
 
-    def require_same_build(self, wanted: "Manifest", folder: Path) -> None:
+    def require_same_build(self, wanted: "Manifest", place: str) -> None:
         """Raises ConfigError unless what is stored can be searched as `wanted` says; declared fields may differ."""
         differences = [
             f"{name} is {getattr(self, name)!r} and now {getattr(wanted, name)!r} is wanted"
@@ -34,7 +34,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
         ]
         if differences:
             remedy = "run `rag reindex` to build it anew, or restore the setting"
-            raise ConfigError(f"the index in {folder} was built differently: {'; '.join(differences)}; {remedy}")
+            raise ConfigError(f"{place} was built differently: {'; '.join(differences)}; {remedy}")
 
 
 def read_manifest(path: Path) -> Manifest | None:

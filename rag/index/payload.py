@@ -4,7 +4,8 @@ A chunk's payload repeats every field of its document, so that one filter takes 
 search needs no second look-up.
 """
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, Literal, TypeVar
 from uuid import UUID
@@ -64,6 +65,20 @@ class _ChunkPayload(_DocumentFields, frozen=True, kw_only=True, tag_field="kind"
     headings: list[str] = []
 
 
+def grouped(documents: Sequence[IndexedDocument], n_points: int) -> Iterator[tuple[IndexedDocument, ...]]:
+    """The documents, whole and in order, in groups of about that many points; of several versions of one the last."""
+    group: list[IndexedDocument] = []
+    n_grouped = 0
+    for document in {document.record.id: document for document in documents}.values():
+        group.append(document)
+        n_grouped += 1 + len(document.chunks)
+        if n_grouped >= n_points:
+            yield tuple(group)
+            group, n_grouped = [], 0
+    if group:
+        yield tuple(group)
+
+
 def point_id(identifier: str) -> str:
     """The id of the point of a chunk or a document record."""
     return as_uuid(identifier)
@@ -77,7 +92,7 @@ def identifier_of(point: object) -> str:
 def record_payload(record: DocumentRecord, replaces: Sequence[str] = ()) -> Payload:
     """What is stored of a document, which replaces those versions of itself.
 
-    Raises PermanentIngestError for metadata that no store can hold.
+    Raises PermanentIngestError for a value that no store can hold.
     """
     payload = _RecordPayload(
         **_document_fields(record),
@@ -96,7 +111,7 @@ def versions_to_replace(present: Payload, version: str) -> list[str]:
 
 
 def chunk_payloads(document: IndexedDocument) -> list[Payload]:
-    """What is stored of each chunk, in order. Raises PermanentIngestError for metadata that no store can hold."""
+    """What is stored of each chunk, in order. Raises PermanentIngestError for a value that no store can hold."""
     shared = _document_fields(document.record)
     return [_builtins(_chunk_payload(chunk, shared)) for chunk in document.chunks]
 
@@ -178,6 +193,8 @@ def _stored(name: str, value: Scalar | Any, uri: str) -> Stored:
         return int(value)
     if isinstance(value, int) and not -_MAX_INTEGER <= value < _MAX_INTEGER:
         raise PermanentIngestError(f"the metadata field '{name}' of {uri} does not fit into 64 bits; write it as text")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise PermanentIngestError(f"the metadata field '{name}' of {uri} is {value}; leave it out or write it as text")
     if isinstance(value, str | int | float):
         return value
     return [str(item) for item in value]
@@ -190,7 +207,11 @@ def _read_metadata(stored: _DocumentFields) -> Metadata:
     return metadata | {name: bool(metadata[name]) for name in stored.truths}
 
 
-def _builtins(payload: Struct) -> Payload:
+def _builtins(payload: _RecordPayload | _ChunkPayload) -> Payload:
+    try:
+        msgspec.json.encode(payload)
+    except UnicodeEncodeError as error:
+        raise PermanentIngestError(f"{payload.uri} is not valid Unicode: it holds half of a surrogate pair") from error
     builtins: Payload = msgspec.to_builtins(payload)
     return builtins
 

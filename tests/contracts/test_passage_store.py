@@ -1,7 +1,10 @@
 """What every PassageStore keeps to, with the hybrid search that all of ours offer."""
 
 import asyncio
+import os
+import secrets
 from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Protocol
 
@@ -17,7 +20,7 @@ from rag.base.ids import document_id
 from rag.base.ports import PassageStore, Retrieval
 from rag.base.types import EVERYONE, Access, Candidate, Filters, Match, Metadata, Principal
 from rag.govern.access import managed_in, permits, readable_by
-from rag.index.config import EdgeConfig, FusionConfig
+from rag.index.config import EdgeConfig, FusionConfig, QdrantConfig
 from rag.index.edge import EdgeStore
 from rag.index.filters import parse_filters
 from rag.index.hybrid import Outcome
@@ -40,11 +43,35 @@ ALL = managed_in("acme")
 EVERYBODY = readable_by(Principal(subject="ann", tenant="acme"))
 
 
+SERVER = os.environ.get("QDRANT_URL", "")
+KINDS = ["memory", "edge", "qdrant", *([pytest.param("server", marks=pytest.mark.sockets)] if SERVER else [])]
+
+
+@pytest.mark.skipif(not SERVER, reason="QDRANT_URL names no Qdrant server, so the contract is not checked on one")
+def test_the_contract_is_checked_on_a_server() -> None:
+    assert SERVER.startswith("http")
+
+
 # Making a folder index takes seconds on a slow disk, so all tests share one store of each kind, emptied between them.
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-@pytest_asyncio.fixture(params=["memory", "edge"], scope="module", loop_scope="module")
+@asynccontextmanager
+async def qdrant_store(kind: str) -> AsyncIterator[Store]:
+    from rag.index.qdrant import IN_MEMORY, QdrantStore
+
+    config = QdrantConfig(url=SERVER if kind == "server" else IN_MEMORY, collection=f"contract-{secrets.token_hex(4)}")
+    store = await QdrantStore.open(
+        config, fusion=FusionConfig(), fields=FIELDS, embedder_name=EMBEDDER.name, dimension=DIMENSION
+    )
+    try:
+        yield store
+    finally:
+        await store._client.delete_collection(config.collection)
+        await store.close()
+
+
+@pytest_asyncio.fixture(params=KINDS, scope="module", loop_scope="module")
 async def shared_store(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Store]:
@@ -62,6 +89,9 @@ async def shared_store(
             )
             yield edge
             await edge.close()
+        case "qdrant" | "server":
+            async with qdrant_store(request.param) as qdrant:
+                yield qdrant
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -311,8 +341,6 @@ async def test_the_epoch_grows_with_every_change_and_only_then(store: Store) -> 
 
 
 async def test_metadata_that_no_store_can_hold_is_refused_and_nothing_is_stored(store: Store) -> None:
-    if isinstance(store, MemoryStore):
-        pytest.skip("memory holds anything")
     good = await document("a.txt", ["words"])
     for value in (2**64, float("nan"), "\ud800"):
         with pytest.raises(PermanentIngestError):
@@ -345,7 +373,9 @@ async def test_scores_do_not_depend_on_what_the_caller_may_not_see(store: Store)
     assert await results() == alone
 
 
-async def test_a_reader_sees_one_version_whole(store: Store) -> None:
+async def test_a_reader_sees_one_version_whole(store: Store, request: pytest.FixtureRequest) -> None:
+    if "server" in request.node.callspec.id:
+        pytest.skip("a server shows both versions for a moment; rag/index/qdrant.py says so")
     versions = [await document("a.txt", [f"version {n} part {part}" for part in range(n, 5 + n)]) for n in range(8)]
     texts = [{chunk.text for chunk in version.chunks} for version in versions]
     await store.put([versions[0]])

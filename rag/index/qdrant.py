@@ -1,0 +1,284 @@
+"""The store on a Qdrant server, shared by any number of processes.
+
+Payloads, vectors, filters and the order of operations are those of the embedded store. A server differs in this:
+
+- A reader may see the old and the new version of a document in the moment between two operations of a replacement.
+- A process that dies within a replacement leaves it to the next one that opens the collection to finish.
+- Two processes must not put the same document at the same time.
+- `epoch` counts the changes of this process only.
+"""
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Final, Self
+
+import msgspec
+from qdrant_client import AsyncQdrantClient, models
+
+from rag.base.errors import BadDependency, ConfigError, DependencyError, GroundwireError
+from rag.base.ids import as_uuid, digest
+from rag.base.ports import IndexedDocument, Page, Retrieval, Vectors
+from rag.base.types import Access, DocumentRecord, Filters, Passage
+from rag.index.bm25 import Bm25Encoder
+from rag.index.config import FusionConfig, QdrantConfig
+from rag.index.cursor import cursor_at, read_cursor
+from rag.index.filters import Fields
+from rag.index.fusion import Fused, Ranking
+from rag.index.hybrid import BM25, DENSE, Hybrid, Outcome, Plan, candidates
+from rag.index.manifest import Manifest
+from rag.index.payload import (
+    WHOLE,
+    chunk_payloads,
+    grouped,
+    identifier_of,
+    point_id,
+    read_passage,
+    read_record,
+    record_payload,
+    versions_to_replace,
+)
+from rag.index.qdrant_calls import Calls
+from rag.index.qdrant_points import (
+    chunk_points,
+    payload_indexes,
+    query,
+    read_point,
+    record_point,
+    server_filter,
+)
+from rag.index.selection import UNFINISHED, OneOf, Selection, chunks_of, selected
+
+IN_MEMORY: Final = ":memory:"
+"""As a url: qdrant-client's own store in this process, for tests."""
+
+_PAGE: Final = 256
+_MANIFEST: Final = as_uuid(digest("manifest"))
+
+
+class QdrantStore:
+    """The PassageStore in a collection of a server. Made by `open`. Safe to call concurrently."""
+
+    def __init__(self, client: AsyncQdrantClient, config: QdrantConfig, hybrid: Hybrid) -> None:
+        self._client = client
+        self._collection = config.collection
+        self._hybrid = hybrid
+        self._calls = Calls(config.timeout_s)
+        self._epoch = time.time_ns()
+        self.name = f"qdrant/{hybrid.fusion.kind}"
+
+    @classmethod
+    async def open(
+        cls, config: QdrantConfig, *, fusion: FusionConfig, fields: Fields, embedder_name: str, dimension: int
+    ) -> Self:
+        """Opens the collection, made when missing, and finishes replacements that a crash left half done.
+
+        Raises ConfigError when it was built with another embedder, and as `Calls.make` does.
+        """
+        hybrid = Hybrid(fields, fusion, Bm25Encoder(config.bm25), dimension)
+        store = cls(_client(config), config, hybrid)
+        try:
+            await store._prepare(
+                Manifest(embedder=embedder_name, dimension=dimension, bm25=config.bm25, fields=fields.declared),
+                in_memory=config.url == IN_MEMORY,
+            )
+        except BaseException:
+            await store.close()
+            raise
+        return store
+
+    async def close(self) -> None:
+        """Ends the connection."""
+        await self._client.close()
+
+    @property
+    def epoch(self) -> int:
+        """Grows with every change by this process that a reader can see."""
+        return self._epoch
+
+    async def put(self, documents: Sequence[IndexedDocument]) -> None:
+        """As the port says; also raises PermanentIngestError, before anything is stored, for what cannot be stored.
+
+        A document of more chunks than one request takes is sent in several, its record last.
+        """
+        for document in documents:
+            record_payload(document.record)
+            chunk_payloads(document)
+        for group in grouped(documents, _PAGE):
+            points = [point for document in group for point in chunk_points(document, self._hybrid.encoder)]
+            *pages, rest = [points[start : start + _PAGE] for start in range(0, max(1, len(points)), _PAGE)]
+            for page in pages:
+                await self._update(_upsert(page))
+            replaced = await self._versions_to_replace([document.record for document in group])
+            records = [record_point(document, replaced.get(document.record.id, ())) for document in group]
+            await self._update(_upsert([*rest, *records]), *_finishing(replaced))
+            self._epoch += 1
+
+    async def delete(self, access: Access, filters: Filters) -> int:
+        """As the port says."""
+        n_documents = await self.count(access, filters)
+        if n_documents:
+            await self._update(_delete(server_filter(selected(access, filters, self._hybrid.fields))))
+            self._epoch += 1
+        return n_documents
+
+    async def records(self, access: Access, filters: Filters, limit: int, cursor: str | None = None) -> Page:
+        """As the port says."""
+        offset = None if cursor is None else point_id(read_cursor(cursor))
+        wanted = server_filter(selected(access, filters, self._hybrid.fields, "document"))
+        found, following = await self._scroll(wanted, limit=limit, offset=offset)
+        return Page(
+            records=tuple(read_record(record.payload or {}) for record in found),
+            total=await self.count(access, filters),
+            cursor=None if following is None else cursor_at(identifier_of(following)),
+        )
+
+    async def passages(self, access: Access, document_id: str) -> list[tuple[Passage, Vectors]]:
+        """As the port says."""
+        visible = selected(access, (), self._hybrid.fields, "chunk")
+        wanted = server_filter(Selection(must=(*visible.must, (OneOf("document_id", (document_id,)),))))
+        passages: list[tuple[Passage, Vectors]] = []
+        offset = None
+        while True:
+            found, offset = await self._scroll(wanted, limit=_PAGE, offset=offset, vectors=True)
+            passages.extend(read_point(record) for record in found)
+            if offset is None:
+                return sorted(passages, key=lambda entry: entry[0].chunk.ordinal)
+
+    async def count(self, access: Access, filters: Filters = ()) -> int:
+        """How many documents match."""
+        wanted = server_filter(selected(access, filters, self._hybrid.fields, "document"))
+        return (await self._calls.make(lambda: self._client.count(self._collection, wanted, exact=True))).count
+
+    async def search_batch(self, requests: Sequence[Retrieval]) -> list[Outcome]:
+        """One outcome per request, in order: at most `limit` candidates, best first, or why that member failed."""
+        fused = await self._search([self._hybrid.plan(request) for request in requests])
+        try:
+            passages = await self._passages([found.id for one in fused if isinstance(one, list) for found in one])
+        except DependencyError as error:
+            return [error if isinstance(one, list) else one for one in fused]
+        return [candidates(one, passages) if isinstance(one, list) else one for one in fused]
+
+    async def _search(self, plans: Sequence[Plan | GroundwireError]) -> list[list[Fused] | GroundwireError]:
+        queries = [query(plan, leg) for plan in plans if isinstance(plan, Plan) for leg in plan.legs]
+        try:
+            responses = iter(
+                await self._calls.make(lambda: self._client.query_batch_points(self._collection, queries))
+                if queries
+                else []
+            )
+        except DependencyError as error:
+            return [error if isinstance(plan, Plan) else plan for plan in plans]
+        return [
+            self._hybrid.fuse(plan, [_ranking(next(responses)) for _ in plan.legs]) if isinstance(plan, Plan) else plan
+            for plan in plans
+        ]
+
+    async def _passages(self, identifiers: Sequence[str]) -> dict[str, Passage]:
+        points = [point_id(identifier) for identifier in dict.fromkeys(identifiers)]
+        if not points:
+            return {}
+        found = await self._calls.make(lambda: self._client.retrieve(self._collection, list(points)))
+        return {identifier_of(one.id): read_passage(identifier_of(one.id), one.payload or {}) for one in found}
+
+    async def _prepare(self, wanted: Manifest, *, in_memory: bool) -> None:
+        client, name = self._client, self._collection
+        if not await self._calls.make(lambda: client.collection_exists(name)):
+            await self._create(wanted.dimension)
+        await self._check(wanted)
+        if not in_memory:  # the in-memory store has no indexes, and says so with a warning
+            present = (await self._calls.make(lambda: client.get_collection(name))).payload_schema
+            for path, schema in payload_indexes(self._hybrid.fields.stored).items():
+                if path not in present:
+                    await self._calls.make(partial(client.create_payload_index, name, path, schema))
+        await self._roll_forward()
+
+    async def _create(self, dimension: int) -> None:
+        dense = {DENSE: models.VectorParams(size=dimension, distance=models.Distance.COSINE)}
+        sparse = {BM25: models.SparseVectorParams(modifier=models.Modifier.IDF)}
+        try:
+            await self._calls.make(
+                lambda: self._client.create_collection(
+                    self._collection, vectors_config=dense, sparse_vectors_config=sparse
+                )
+            )
+        except BadDependency:
+            # Another process may have made it at the same moment.
+            if not await self._calls.make(lambda: self._client.collection_exists(self._collection)):
+                raise
+
+    async def _check(self, wanted: Manifest) -> None:
+        """Compares with the manifest, which is a point that no selection finds because it has no tenant."""
+        found = await self._calls.make(lambda: self._client.retrieve(self._collection, [_MANIFEST]))
+        if found:
+            manifest = msgspec.convert((found[0].payload or {})["manifest"], Manifest)
+            manifest.require_same_build(wanted, f"the collection '{self._collection}'")
+        point = models.PointStruct(id=_MANIFEST, vector={}, payload={"manifest": msgspec.to_builtins(wanted)})
+        await self._update(_upsert([point]))
+
+    async def _roll_forward(self) -> None:
+        unfinished = server_filter(UNFINISHED)
+        while found := (await self._scroll(unfinished, limit=_PAGE))[0]:
+            payloads = [record.payload or {} for record in found]
+            await self._update(*_finishing({payload["document_id"]: payload["replaces"] for payload in payloads}))
+
+    async def _versions_to_replace(self, records: Sequence[DocumentRecord]) -> dict[str, list[str]]:
+        points = [point_id(record.id) for record in records]
+        fields = ["version", "replaces"]
+        found = await self._calls.make(lambda: self._client.retrieve(self._collection, list(points), fields))
+        present = {identifier_of(one.id): one.payload or {} for one in found}
+        replaced = {
+            record.id: versions_to_replace(present[record.id], record.version)
+            for record in records
+            if record.id in present
+        }
+        return {document: versions for document, versions in replaced.items() if versions}
+
+    async def _scroll(
+        self, wanted: models.Filter, *, limit: int, offset: models.ExtendedPointId | None = None, vectors: bool = False
+    ) -> tuple[list[models.Record], models.ExtendedPointId | None]:
+        with_vectors = [DENSE] if vectors else False
+        return await self._calls.make(
+            lambda: self._client.scroll(self._collection, wanted, limit, offset=offset, with_vectors=with_vectors)
+        )
+
+    async def _update(self, *operations: models.UpdateOperation) -> None:
+        await self._calls.make(lambda: self._client.batch_update_points(self._collection, operations, wait=True))
+
+
+def _client(config: QdrantConfig) -> AsyncQdrantClient:
+    if config.url == IN_MEMORY:
+        return AsyncQdrantClient(IN_MEMORY)
+    try:
+        return AsyncQdrantClient(
+            url=config.url,
+            grpc_port=config.grpc_port,
+            prefer_grpc=config.prefer_grpc,
+            api_key=config.api_key.reveal() if config.api_key else None,
+            timeout=math.ceil(config.timeout_s),
+            check_compatibility=False,  # it would ask the server at once, and block
+        )
+    except ValueError as error:
+        raise ConfigError(f"the url of the Qdrant server cannot be used: {config.url!r}", path="store.url") from error
+
+
+def _upsert(points: Sequence[models.PointStruct]) -> models.UpsertOperation:
+    return models.UpsertOperation(upsert=models.PointsList(points=list(points)))
+
+
+def _delete(doomed: models.Filter) -> models.DeleteOperation:
+    return models.DeleteOperation(delete=models.FilterSelector(filter=doomed))
+
+
+def _finishing(replaced: Mapping[str, Sequence[str]]) -> list[models.UpdateOperation]:
+    """Removes the chunks of the replaced versions, then marks the records as whole."""
+    if not replaced:
+        return []
+    stale = [server_filter(chunks_of(document, versions)) for document, versions in replaced.items()]
+    whole = models.SetPayload(payload=WHOLE, points=[point_id(document) for document in replaced])
+    return [_delete(models.Filter(should=list(stale))), models.SetPayloadOperation(set_payload=whole)]
+
+
+def _ranking(response: models.QueryResponse) -> Ranking:
+    return [(identifier_of(point.id), point.score) for point in response.points]

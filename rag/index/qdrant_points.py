@@ -1,0 +1,111 @@
+"""Our selections, plans and documents in Qdrant's models. Belongs to `rag.index.qdrant`; imported nowhere else."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Final, assert_never
+
+import numpy as np
+from qdrant_client import models
+from qdrant_edge import SparseVector
+
+from rag.base.ports import IndexedDocument, Vectors
+from rag.base.types import Passage
+from rag.index.bm25 import Bm25Encoder
+from rag.index.config import FieldType
+from rag.index.hybrid import BM25, DENSE, Leg, Plan
+from rag.index.payload import chunk_payloads, identifier_of, point_id, read_passage, record_payload
+from rag.index.selection import Clause, OneOf, Selection, Test, Within
+
+_TYPES: Final[Mapping[FieldType, models.PayloadSchemaType]] = {
+    "keyword": models.PayloadSchemaType.KEYWORD,
+    "integer": models.PayloadSchemaType.INTEGER,
+    "float": models.PayloadSchemaType.FLOAT,
+    "bool": models.PayloadSchemaType.INTEGER,
+    "datetime": models.PayloadSchemaType.DATETIME,
+}
+
+
+def payload_indexes(stored: Mapping[str, FieldType]) -> dict[str, models.PayloadSchemaType | models.KeywordIndexParams]:
+    """Every index that the collection needs, by the path of its field."""
+    keyword = models.PayloadSchemaType.KEYWORD
+    tenant = models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, is_tenant=True)
+    fields = {path: _TYPES[kind] for path, kind in stored.items()}
+    return {**fields, "kind": keyword, "acl": keyword, "state": keyword, "tenant": tenant}
+
+
+def query(plan: Plan, leg: Leg) -> models.QueryRequest:
+    """One leg of a planned question: ids and scores only."""
+    wanted = server_filter(plan.wanted)
+    match leg:
+        case "dense":
+            return models.QueryRequest(query=plan.vector.tolist(), using=DENSE, filter=wanted, limit=plan.depth)
+        case "bm25":
+            corpus = models.SearchParams(idf=models.IdfCorpusParams(corpus=server_filter(plan.corpus)))
+            return models.QueryRequest(
+                query=_sparse(plan.words), using=BM25, filter=wanted, limit=plan.depth, params=corpus
+            )
+        case _ as never:
+            assert_never(never)
+
+
+def chunk_points(document: IndexedDocument, encoder: Bm25Encoder) -> list[models.PointStruct]:
+    """The points of a document's chunks. Raises PermanentIngestError or UnicodeEncodeError for what none can hold."""
+    rows = document.vectors.tolist()
+    return [
+        models.PointStruct(
+            id=point_id(chunk.id), vector={DENSE: row, BM25: _sparse(encoder.passage(chunk.text))}, payload=payload
+        )
+        for chunk, row, payload in zip(document.chunks, rows, chunk_payloads(document), strict=True)
+    ]
+
+
+def record_point(document: IndexedDocument, replaces: Sequence[str]) -> models.PointStruct:
+    """The point of a document's record, which has no vectors."""
+    return models.PointStruct(
+        id=point_id(document.record.id), vector={}, payload=record_payload(document.record, replaces)
+    )
+
+
+def read_point(record: models.Record) -> tuple[Passage, Vectors]:
+    """A chunk's passage and its dense vector."""
+    vectors = record.vector if isinstance(record.vector, dict) else {}
+    passage = read_passage(identifier_of(record.id), record.payload or {})
+    return passage, np.asarray(vectors[DENSE], dtype=np.float32)
+
+
+def server_filter(selection: Selection) -> models.Filter:
+    """The selection in the store's language."""
+    return models.Filter(
+        must=[_condition(clause) for clause in selection.must],
+        must_not=[_condition(clause) for clause in selection.must_not],
+    )
+
+
+def _condition(clause: Clause) -> models.Condition:
+    if len(clause) == 1:
+        return _field_condition(clause[0])
+    return models.Filter(should=[_field_condition(test) for test in clause])
+
+
+def _field_condition(test: Test) -> models.FieldCondition | models.HasIdCondition:
+    match test:
+        case OneOf(_, ()):
+            return models.HasIdCondition(has_id=[])
+        case OneOf(path, values):
+            any_of = models.MatchAny(any=list(values))  # type: ignore[arg-type]  # they are of one type
+            return models.FieldCondition(key=path, match=any_of)
+        case Within():
+            return models.FieldCondition(key=test.path, range=_range(test))
+        case _ as never:
+            assert_never(never)
+
+
+def _range(test: Within) -> models.Range | models.DatetimeRange:
+    bounds = {name: getattr(test, name) for name in ("gt", "gte", "lt", "lte")}
+    if any(isinstance(bound, datetime) for bound in bounds.values()):
+        return models.DatetimeRange(**bounds)
+    return models.Range(**bounds)
+
+
+def _sparse(words: SparseVector) -> models.SparseVector:
+    return models.SparseVector(indices=words.indices, values=words.values)
