@@ -52,7 +52,7 @@ def main() -> int:
 
 def index(environment: dict[str, str]) -> None:
     """Indexes the documents and says how many there were."""
-    command = ["ingest", "docs", "examples", "README.md", "--json"]
+    command = ["ingest", "docs", "examples/documents", "README.md", "--json"]
     say(f"rag {' '.join(command)}")
     run = subprocess.run([RAG, *command], cwd=ROOT, env=environment, stdout=subprocess.PIPE, check=False)
     if run.returncode:
