@@ -4,7 +4,14 @@ from typing import Literal
 
 from msgspec import Struct
 
-from rag.base.errors import GroundwireError, IngestError, PermanentIngestError, TransientIngestError
+from rag.base.errors import (
+    DependencyError,
+    GroundwireError,
+    IngestError,
+    LoadError,
+    PermanentIngestError,
+    TransientIngestError,
+)
 
 Status = Literal["added", "updated", "unchanged", "duplicate", "failed"]
 
@@ -60,5 +67,5 @@ class Report(Struct, kw_only=True):
 
 def failed(uri: str, document_id: str, error: GroundwireError) -> Outcome:
     """The outcome of a document that `error` stopped."""
-    transient = not isinstance(error, PermanentIngestError)
+    transient = isinstance(error, TransientIngestError | LoadError | DependencyError)
     return Outcome(document_id=document_id, uri=uri, status="failed", reason=str(error), transient=transient)
