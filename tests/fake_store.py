@@ -81,6 +81,9 @@ class MemoryStore:
     async def count(self, access: Access, filters: Filters = ()) -> int:
         return len(self._matching(access, filters))
 
+    async def optimize(self) -> bool:
+        return False
+
     async def search_batch(self, requests: Sequence[Retrieval]) -> list[Outcome]:
         return [self._outcome(request) for request in requests]
 

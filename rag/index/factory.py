@@ -29,6 +29,13 @@ class Store(PassageStore, SearchesInBatches, Protocol):
         """How many documents match."""
         ...
 
+    async def optimize(self) -> bool:
+        """Speeds up searching what was added; returns whether there was anything to do.
+
+        May stop the process for minutes: for a command after its last write, not for a running server.
+        """
+        ...
+
 
 @asynccontextmanager
 async def open_store(

@@ -151,6 +151,10 @@ class QdrantStore:
         wanted = server_filter(selected(access, filters, self._hybrid.fields, "document"))
         return (await self._calls.make(lambda: self._client.count(self._collection, wanted, exact=True))).count
 
+    async def optimize(self) -> bool:
+        """Nothing: the server does it by itself."""
+        return False
+
     async def search_batch(self, requests: Sequence[Retrieval]) -> list[Outcome]:
         """One outcome per request, in order: at most `limit` candidates, best first, or why that member failed."""
         fused = await self._search([self._hybrid.plan(request) for request in requests])
