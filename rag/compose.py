@@ -1,7 +1,7 @@
 """The composition root: everything that serves is built, opened and closed here, in this order and back."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import assert_never
@@ -45,6 +45,8 @@ class Services:
     models: Mapping[str, ChatModel]
     indexer: Indexer
     library: Library
+    optimize: Callable[[], Awaitable[bool]]
+    """Builds the search index of what was stored since. Holds up this whole process: not for one that serves."""
     startup_s: Mapping[str, float]
 
 
@@ -111,6 +113,7 @@ async def open_services(
             models=models,
             indexer=indexer,
             library=Library(indexer, store),
+            optimize=store.optimize,
             startup_s=startup.seconds(),
         )
 

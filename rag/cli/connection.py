@@ -6,7 +6,7 @@ they open the folder themselves and talk to the same application without a socke
 
 import json
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -15,11 +15,18 @@ from typing import Any
 import httpx
 import msgspec
 
-from rag.base.errors import GroundwireError, Unavailable
+from ingest.outcome import Report
+from ingest.pipeline import Items, Progress
+from ingest.remote import RemoteIndexer
+from rag.base.errors import ConfigError, GroundwireError, Unavailable
+from rag.compose import open_services
+from rag.govern.keys import KeyRing
+from rag.serve.app import create_app
 from rag.settings import Settings
 
 STATE_FILE = "server.json"
 PROBE_TIMEOUT_S = 2.0
+DEFAULT_TENANT = "default"
 
 
 class ServerState(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,7 +41,9 @@ class ProblemReply(GroundwireError):
     """A problem+json reply of the server."""
 
     def __init__(self, problem: dict[str, Any]) -> None:
-        places = [(fault.get("pointer") or fault.get("parameter"), fault["detail"]) for fault in problem.get("errors", ())]
+        places = [
+            (fault.get("pointer") or fault.get("parameter"), fault["detail"]) for fault in problem.get("errors", ())
+        ]
         faults = "; ".join(f"{place}: {detail}" for place, detail in places)
         super().__init__(f"{problem.get('detail') or problem.get('title')}{f' ({faults})' if faults else ''}")
         self.problem = problem
@@ -45,21 +54,52 @@ async def connected(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
     """A client whose base is the running server of this data folder, else this process itself."""
     state = await running_server(settings.data_dir)
     if state is not None:
-        token = os.environ.get("RAG_API_KEY") or state.token
-        headers = {"authorization": f"Bearer {token}"} if token else {}
-        async with httpx.AsyncClient(base_url=state.url, headers=headers, timeout=300.0) as client:
+        async with _client(state) as client:
             yield client
         return
-    from rag.compose import open_services
-    from rag.govern.keys import KeyRing
-    from rag.serve.app import create_app
-
     # Whoever may open the data folder needs no key for it.
     async with open_services(settings, KeyRing()) as services:
         app: Any = create_app(services, version=version("groundwire"))
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost", timeout=300.0) as client:
             yield client
+
+
+Index = Callable[[Items, Progress | None], Awaitable[Report]]
+"""Indexes a stream of documents and says what became of them."""
+
+
+@asynccontextmanager
+async def indexing(settings: Settings, tenant: str) -> AsyncIterator[Index]:
+    """How to index: through the running server of this data folder, else into the folder itself.
+
+    Raises ConfigError when the server would put the documents into another tenant.
+    """
+    state = await running_server(settings.data_dir)
+    if state is None:
+        async with open_services(settings, KeyRing()) as services:
+
+            async def index(items: Items, progress: Progress | None) -> Report:
+                report = await services.indexer.run(items, tenant, progress)
+                if report.chunks:
+                    await services.optimize()
+                return report
+
+            yield index
+        return
+    if tenant != DEFAULT_TENANT and "RAG_API_KEY" not in os.environ:
+        raise ConfigError(
+            f"the server at {state.url} holds this data folder and takes the tenant from the key; "
+            f"set RAG_API_KEY to a key of the tenant '{tenant}', or stop the server"
+        )
+    async with _client(state) as client:
+        yield RemoteIndexer(client).run
+
+
+def _client(state: ServerState) -> httpx.AsyncClient:
+    token = os.environ.get("RAG_API_KEY") or state.token
+    headers = {"authorization": f"Bearer {token}"} if token else {}
+    return httpx.AsyncClient(base_url=state.url, headers=headers, timeout=300.0)
 
 
 async def running_server(data_dir: Path) -> ServerState | None:

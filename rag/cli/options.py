@@ -30,14 +30,19 @@ def settings_of(ctx: click.Context) -> Settings:
 
 def parsed_filters(given: tuple[str, ...]) -> dict[str, Any]:
     """`("format=pdf,html",)` as the filters object of the HTTP interface. Numbers and true/false are read as such."""
-    filters: dict[str, Any] = {}
+    return parsed_pairs("--filter", given)
+
+
+def parsed_pairs(option: str, given: tuple[str, ...]) -> dict[str, Any]:
+    """`("team=ops,dev", "year=2026")` as {"team": ["ops", "dev"], "year": 2026}. Raises InvalidInput."""
+    pairs: dict[str, Any] = {}
     for item in given:
         field, equals, value = item.partition("=")
         if not equals or not field:
-            raise InvalidInput(f"--filter takes FIELD=VALUE, got '{item}'")
+            raise InvalidInput(f"{option} takes FIELD=VALUE, got '{item}'")
         values = [_scalar(piece) for piece in value.split(",")]
-        filters[field] = values[0] if len(values) == 1 else values
-    return filters
+        pairs[field] = values[0] if len(values) == 1 else values
+    return pairs
 
 
 def _scalar(text: str) -> str | float | bool:

@@ -147,6 +147,7 @@ def services(**changes):
         "searcher": StageSearcher(),
         "indexer": None,
         "library": None,
+        "optimize": None,
         "startup_s": {},
         "models": {"extractive": ScriptedModel("x"), "big": ScriptedModel("y")},
     }
