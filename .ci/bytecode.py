@@ -9,6 +9,7 @@ import sys
 
 IMPORTED = (
     "aiohttp",
+    "charset_normalizer",
     "click",
     "granian",
     "granian.server.embed",

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,8 @@ HEAVY = {
     "qdrant_edge",
     "torch",
 }
+
+UNLISTED = {"transformers"}  # comes with sentence-transformers, whose version it must fit
 
 REGISTRY = re.compile(r"files\.python" + r"hosted|pypi\." + r"org|registry\.npm" + r"js|deb\.debian\." + r"org")
 WORKSTATION = re.compile(r"(?<![\w.$}])/(?:work|farm|home/[a-z]+|Users/[a-z]+|root)/|/tmp/bash_" + r"jobs")
@@ -159,6 +162,21 @@ def test_a_vendor_is_imported_at_home_only():
         if not any(relative(path) == home or relative(path).startswith(f"{home}/") for home in HOMES[vendor])
     ]
     assert strays == []
+
+
+def test_what_is_imported_is_asked_for():
+    """Something else may bring it today and not tomorrow, and the default install may leave it out."""
+    every = [PROJECT["dependencies"], *PROJECT["optional-dependencies"].values()]
+    asked = {Requirement(line).name for lines in every for line in lines} | UNLISTED
+    homes = packages_distributions()
+    strays = {
+        f"{relative(path)} imports {name}"
+        for path in MODULES
+        for name in imported(path)
+        if name not in {*PACKAGES, *sys.stdlib_module_names}
+        if asked.isdisjoint(homes.get(name, [name]))
+    }
+    assert strays == set()
 
 
 def test_help_imports_nothing_heavy():
