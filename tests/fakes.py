@@ -27,8 +27,7 @@ class HashingEmbedder:
             row[0] = 1e-3
             for word in text.lower().split():
                 row[zlib.crc32(word.encode("utf-8", "surrogatepass")) % self.dimension] += 1.0
-            row /= np.linalg.norm(row)
-        return rows
+        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
 class ReversingReranker:
