@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import assert_never
+
+from tokenizers import Tokenizer
 
 from ingest.library import Library
 from ingest.pipeline import Indexer
@@ -16,9 +17,8 @@ from rag.base.stages import Stages
 from rag.base.types import Scope
 from rag.govern.keys import LOCAL_ID, KeyConfig, KeyRing, hash_of, read_keys
 from rag.govern.limits import Limits
-from rag.index.config import EdgeConfig, QdrantConfig, StoreConfig
 from rag.index.embedder import OnnxEmbedder
-from rag.index.factory import open_store
+from rag.index.factory import Store, open_store
 from rag.index.filters import Fields
 from rag.index.retriever import BatchedRetriever
 from rag.infer.batcher import BatchReport
@@ -28,7 +28,7 @@ from rag.infer.tokens import load_counter
 from rag.pipeline.answer import EXTRACTIVE, Answerer
 from rag.pipeline.prompt import load_template
 from rag.pipeline.search import Searcher
-from rag.settings import Settings
+from rag.settings import OnnxEmbedderConfig, Settings
 from rerank.factory import open_reranker
 
 
@@ -69,13 +69,10 @@ async def open_services(
     startup = Stages()
     fields = Fields(settings.fields)
     async with AsyncExitStack() as stack:
+        enter = stack.enter_async_context
         with startup.stage("models"):
-            folder = open_model(settings.embedder.model, "embed")
-            model = await asyncio.to_thread(OnnxModel.load, folder, settings.embedder.n_sessions, on_batch)
-            stack.push_async_callback(model.aclose)
-            embedder = OnnxEmbedder(model)
-            reranker = await stack.enter_async_context(open_reranker(settings.reranker, on_batch))
-            tokenizer = load_counter(folder.tokenizer)
+            embedder, tokenizer = await enter(_open_embedder(settings.embedder, on_batch))
+            reranker = await enter(open_reranker(settings.reranker, on_batch))
         with startup.stage("index"):
             opened = open_store(
                 settings.index,
@@ -85,31 +82,22 @@ async def open_services(
                 embedder_name=embedder.name,
                 dimension=embedder.dimension,
             )
-            store = await stack.enter_async_context(opened)
-            retriever = BatchedRetriever(store, on_batch)
-            stack.push_async_callback(retriever.aclose)
+            store = await enter(opened)
+            retriever = await enter(_open_retriever(store, on_batch))
         with startup.stage("answer models"):
             configs = {EXTRACTIVE: ExtractiveConfig(), **settings.models}
-            models = await stack.enter_async_context(open_models(configs, embedder=embedder))
+            models = await enter(open_models(configs, embedder=embedder))
         searcher = Searcher(embedder, retriever, reranker, settings.answer)
-        answerer = Answerer(
-            searcher,
-            models,
-            load_template(),
-            settings.answer,
-            count=lambda text: len(tokenizer.encode(text, add_special_tokens=False)),
-            index=_index_name(settings.index),
-        )
         indexer = Indexer(embedder, store, tokenizer, settings.ingest)
-        health = Health()
-        health.warmed_up()
         yield Services(
             keys=keys,
             limits=settings.limits,
             fields=fields,
-            health=health,
+            health=_warm_health(),
             searcher=searcher,
-            answerer=answerer,
+            answerer=Answerer(
+                searcher, models, load_template(), settings.answer, count=_counter(tokenizer), index=store.name
+            ),
             models=models,
             indexer=indexer,
             library=Library(indexer, store),
@@ -118,11 +106,35 @@ async def open_services(
         )
 
 
-def _index_name(config: StoreConfig) -> str:
-    match config:
-        case EdgeConfig():
-            return "edge"
-        case QdrantConfig():
-            return f"qdrant:{config.collection}"
-        case _:
-            assert_never(config)
+@asynccontextmanager
+async def _open_embedder(
+    config: OnnxEmbedderConfig, on_batch: Callable[[BatchReport], None] | None
+) -> AsyncIterator[tuple[OnnxEmbedder, Tokenizer]]:
+    """The embedder, warmed up, and a tokenizer of its that measures texts of any length."""
+    folder = open_model(config.model, "embed")
+    model = await asyncio.to_thread(OnnxModel.load, folder, config.n_sessions, on_batch)
+    try:
+        yield OnnxEmbedder(model), load_counter(folder.tokenizer)
+    finally:
+        await model.aclose()
+
+
+@asynccontextmanager
+async def _open_retriever(
+    store: Store, on_batch: Callable[[BatchReport], None] | None
+) -> AsyncIterator[BatchedRetriever]:
+    retriever = BatchedRetriever(store, on_batch)
+    try:
+        yield retriever
+    finally:
+        await retriever.aclose()
+
+
+def _counter(tokenizer: Tokenizer) -> Callable[[str], int]:
+    return lambda text: len(tokenizer.encode(text, add_special_tokens=False))
+
+
+def _warm_health() -> Health:
+    health = Health()
+    health.warmed_up()
+    return health

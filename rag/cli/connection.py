@@ -18,7 +18,7 @@ import msgspec
 from ingest.outcome import Report
 from ingest.pipeline import Items, Progress
 from ingest.remote import RemoteIndexer
-from rag.base.errors import ConfigError, GroundwireError, Unavailable
+from rag.base.errors import CallerError, ConfigError, DependencyError, GroundwireError, Unavailable
 from rag.compose import open_services
 from rag.govern.keys import KeyRing
 from rag.serve.app import create_app
@@ -37,16 +37,22 @@ class ServerState(msgspec.Struct, frozen=True, kw_only=True):
     token: str | None = None
 
 
-class ProblemReply(GroundwireError):
-    """A problem+json reply of the server."""
+class Refused(CallerError):
+    """The server will not do this as it was asked."""
 
-    def __init__(self, problem: dict[str, Any]) -> None:
+
+class NotServed(DependencyError):
+    """The server cannot do this now."""
+
+
+def refusal(problem: dict[str, Any]) -> GroundwireError:
+    """The error that a problem+json reply stands for, with the places of its faults."""
         places = [
             (fault.get("pointer") or fault.get("parameter"), fault["detail"]) for fault in problem.get("errors", ())
         ]
-        faults = "; ".join(f"{place}: {detail}" for place, detail in places)
-        super().__init__(f"{problem.get('detail') or problem.get('title')}{f' ({faults})' if faults else ''}")
-        self.problem = problem
+    faults = "; ".join(f"{place}: {detail}" for place, detail in places)
+    text = f"{problem.get('detail') or problem.get('title')}{f' ({faults})' if faults else ''}"
+    return NotServed(text) if problem.get("status", 0) >= httpx.codes.INTERNAL_SERVER_ERROR else Refused(text)
 
 
 @asynccontextmanager
@@ -132,11 +138,11 @@ def remove_state(data_dir: Path) -> None:
 
 
 async def asked(client: httpx.AsyncClient, method: str, path: str, **request: Any) -> Any:
-    """The JSON of a successful reply. Raises ProblemReply, or Unavailable when the server went away."""
+    """The JSON of a successful reply. Raises Refused, NotServed, or Unavailable when the server went away."""
     try:
         reply = await client.request(method, path, **request)
     except httpx.HTTPError as fault:
         raise Unavailable(f"the server at {client.base_url} did not answer: {type(fault).__name__}") from fault
     if reply.is_success:
         return json.loads(reply.content) if reply.content else None
-    raise ProblemReply(json.loads(reply.content))
+    raise refusal(json.loads(reply.content))

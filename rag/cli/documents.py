@@ -73,7 +73,7 @@ async def _one(ctx: click.Context, method: str, document_id: str, params: dict[s
 
 
 async def _delete(ctx: click.Context, document_ids: tuple[str, ...]) -> int:
-    from rag.cli.connection import ProblemReply, asked, connected
+    from rag.cli.connection import Refused, asked, connected
 
     n_failed = 0
     async with connected(options.settings_of(ctx)) as client:
@@ -81,7 +81,7 @@ async def _delete(ctx: click.Context, document_ids: tuple[str, ...]) -> int:
             try:
                 await asked(client, "DELETE", f"/documents/{document_id}")
                 click.echo(f"deleted {document_id}")
-            except ProblemReply as problem:
+            except Refused as problem:
                 n_failed += 1
                 click.echo(f"{document_id}: {problem}", err=True)
     return 1 if n_failed else 0

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 import click
 
-from rag.base.errors import ConfigError, GroundwireError
+from rag.base.errors import CallerError, ConfigError, GroundwireError
 
 COMMANDS = {
     "serve": "Serve /ask, /search and /documents over HTTP.",
@@ -88,8 +88,6 @@ def main() -> None:
 
 
 def _exit_code(error: GroundwireError) -> int:
-    from rag.base.errors import CallerError
-
     if isinstance(error, ConfigError):
         return EXIT_CONFIG
     return EXIT_FAILED if isinstance(error, CallerError) else EXIT_UNAVAILABLE

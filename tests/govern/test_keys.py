@@ -24,7 +24,11 @@ def test_the_secret_is_not_kept():
     assert KEY.hash == hash_of(TOKEN)
 
 
-@pytest.mark.parametrize("token", [None, "", "gw_", "gw__", f"gw_{KEY.id}_", TOKEN[:-1], TOKEN + "x", TOKEN.upper()])
+NEARLY = {"only its id": f"gw_{KEY.id}_", "cut": TOKEN[:-1], "longer": TOKEN + "x", "upper case": TOKEN.upper()}
+WRONG = {"none": None, "empty": "", "prefix": "gw_", "no id": "gw__"} | NEARLY
+
+
+@pytest.mark.parametrize("token", WRONG.values(), ids=WRONG)
 def test_anything_else_is_refused(token):
     with pytest.raises(Unauthenticated):
         KeyRing([KEY]).authenticate(token)
