@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from semantic_text_splitter import MarkdownSplitter, TextSplitter
 from tokenizers import Tokenizer
 
+from ingest.blocks import blocks
 from ingest.config import IngestConfig
 from ingest.headings import Outline, headings
 from ingest.measure import PieceMeter, exact_counts
@@ -22,18 +23,17 @@ characters: 20 s of CPU, measured 2026-07), and an `Encoding` takes hundreds of 
 def chunk(document: Document, tokenizer: Tokenizer, config: IngestConfig) -> list[Chunk]:
     """The chunks of a document in order. Concatenated they are its text again; a text without words has none.
 
-    Markdown is cut at headings, then blocks, then sentences (semantic-text-splitter), so a section, table or code
-    block stays whole where it fits. With the model's special tokens no chunk has more than `config.chunk_tokens`.
+    Markdown is cut at headings, then blocks, then sentences (semantic-text-splitter); a section, table or code block
+    stays whole where it fits. With the model's special tokens no chunk has more than `config.chunk_tokens`.
     `tokenizer` must neither cut nor pad (`rag.infer.tokens.load_counter`).
     """
     if not document.text.strip():
         return []
     markdown = document.format not in PLAIN_FORMATS
     outline = Outline(headings(document.text) if markdown else [])
-    splitter = MarkdownSplitter if markdown else TextSplitter
     budget = config.chunk_tokens - tokenizer.num_special_tokens_to_add(is_pair=False)
     sections = _sections(document.text, outline)
-    pieces = [piece for section in sections for piece in _pieces(section, splitter, tokenizer, budget)]
+    pieces = [piece for section in sections for piece in _pieces(section, markdown, tokenizer, budget)]
     chunks: list[Chunk] = []
     start = 0
     for ordinal, (piece, n_tokens) in enumerate(zip(pieces, exact_counts(tokenizer, pieces), strict=True)):
@@ -72,11 +72,14 @@ def _sections(text: str, outline: Outline) -> Iterator[str]:
     yield text[start:]
 
 
-def _pieces(
-    section: str, splitter: type[MarkdownSplitter | TextSplitter], tokenizer: Tokenizer, budget: int
-) -> list[str]:
+def _pieces(section: str, markdown: bool, tokenizer: Tokenizer, budget: int) -> list[str]:
     """Slices of at most `budget` tokens that tile the section."""
-    pieces = splitter.from_callback(PieceMeter(tokenizer, section), budget, trim=False).chunks(section)
+    meter = PieceMeter(tokenizer, section)
+    if markdown:
+        splitter = MarkdownSplitter.from_callback(meter, budget, trim=False)
+        pieces = _around_blocks(section, splitter, meter, budget)
+    else:
+        pieces = TextSplitter.from_callback(meter, budget, trim=False).chunks(section)
     counts = exact_counts(tokenizer, pieces)
     if max(counts, default=0) <= budget:
         return pieces
@@ -84,3 +87,32 @@ def _pieces(
     slow = TextSplitter.from_huggingface_tokenizer(tokenizer, budget, trim=False)
     measured = zip(pieces, counts, strict=True)
     return [part for piece, count in measured for part in ([piece] if count <= budget else slow.chunks(piece))]
+
+
+def _around_blocks(section: str, splitter: MarkdownSplitter, meter: PieceMeter, budget: int) -> list[str]:
+    """Cuts what is between the tables and code blocks that fit the budget, and leaves these whole.
+
+    The splitter by itself fills a chunk to the brim and goes on in the next one, also in the middle of a table.
+    """
+    parts: list[tuple[str, bool]] = []
+    at = 0
+    for start, stop in blocks(section):
+        if meter(section[start:stop]) <= budget:
+            parts += [(piece, False) for piece in splitter.chunks(section[at:start])]
+            parts.append((section[start:stop], True))
+            at = stop
+    parts += [(piece, False) for piece in splitter.chunks(section[at:])]
+    return _joined(parts, meter, budget)
+
+
+def _joined(parts: list[tuple[str, bool]], meter: PieceMeter, budget: int) -> list[str]:
+    """The parts with each block, which is marked so, joined to its neighbours where they fit; never over a heading."""
+    joined: list[tuple[str, bool]] = []
+    for text, is_block in parts:
+        before, was_block = joined[-1] if joined else ("", False)
+        together = before + text
+        if (is_block or was_block) and before and not text.lstrip().startswith("#") and meter(together) <= budget:
+            joined[-1] = (together, True)
+        else:
+            joined.append((text, is_block))
+    return [text for text, _ in joined]

@@ -12,9 +12,17 @@ class IngestConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """How documents are read, cut and embedded. Changing a field of the recipe re-indexes every document."""
 
     chunk_tokens: Annotated[int, Meta(ge=16, le=8192)] = 200
-    """Recipe. The most tokens of one chunk, with the special tokens that the embedder adds."""
+    """Recipe. The most tokens of one chunk, with the special tokens that the embedder adds.
+
+    Measured 2026-11 with the shipped embedder, dense search alone: of the reference spans of ragqa-chunking-eval five
+    chunks hold 71 % at 128, 72 % at 160, 75 % at 200 and 76 % at 256 tokens; chunks for 1,000 tokens of context hold
+    80, 78, 77 and 74 %. 200 leaves room for title and headings within the embedder's 256.
+    """
     embed_headings: bool = True
-    """Recipe. Whether title and heading path are embedded in front of the text of a chunk."""
+    """Recipe. Whether title and heading path are embedded in front of the text of a chunk.
+
+    Measured 2026-11, dense search alone, nDCG@10 without and with it: CISI 0.423 and 0.437, SQuAD 0.770 and 0.767.
+    """
 
     max_file_bytes: Positive = 64 * 2**20
     """A larger file is refused; JSONL is read line by line and has no such limit."""

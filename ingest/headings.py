@@ -5,16 +5,16 @@ from bisect import bisect_left, bisect_right
 
 from msgspec import Struct
 
+from ingest.blocks import FENCE, LINE, closes
+
 LONGEST_HEADING_CHARS = 160
 """Converters mark whole paragraphs as headings; a longer one names nothing."""
 
 _ATX = re.compile(r" {0,3}(#{1,6})(?=[ \t]|$)")
-_FENCE = re.compile(r" {0,3}(`{3,}(?=[^`]*$)|~{3,})")
 _UNDERLINE = re.compile(r" {0,3}(=+|-+)[ \t]*$")
 _NOT_A_PARAGRAPH = re.compile(r"[ \t]*(?:$|[>|#+*-]|\d+[.)][ \t])|(?: {4}|\t)")
 _MARKUP = re.compile(r"!?\[([^\]]*)\]\([^)]*\)|[*_`]{1,3}(?=\S)|(?<=\S)[*_`]{1,3}")
 _CLOSING = re.compile(r"(?:^|[ \t]+)#+$")
-_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n|\Z)")
 
 
 class Heading(Struct, frozen=True):
@@ -58,11 +58,11 @@ def headings(text: str) -> list[Heading]:
     found: list[Heading] = []
     fence = ""
     previous, previous_start, alone = "", 0, True
-    for match in _LINE.finditer(text):
+    for match in LINE.finditer(text):
         line = match.group().rstrip("\r\n")
-        marker = _FENCE.match(line)
+        marker = FENCE.match(line)
         if fence:
-            fence = "" if _closes(line, fence) else fence
+            fence = "" if closes(line, fence) else fence
             previous, alone = "", True
             continue
         if marker:
@@ -91,11 +91,6 @@ def _append(found: list[Heading], start: int, stop: int, level: int, title: str)
     plain = _CLOSING.sub("", plain)
     if plain and len(plain) <= LONGEST_HEADING_CHARS:
         found.append(Heading(start, stop, level, plain))
-
-
-def _closes(line: str, fence: str) -> bool:
-    stripped = line.strip()
-    return len(stripped) >= len(fence) and set(stripped) == {fence[0]}
 
 
 def _paths(found: list[Heading]) -> list[tuple[str, ...]]:

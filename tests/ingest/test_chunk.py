@@ -86,6 +86,27 @@ def test_sections_that_fit_are_cut_at_their_headings() -> None:
     assert [each.text.split("\n")[0] for each in found] == ["# The cat", "## On a mat", "# A mat"]
 
 
+TABLE = "| a | b |\n|---|---|\n| the | cat |\n"
+CODE = "```\nthe cat\n\nsat\n```\n"
+
+
+@pytest.mark.parametrize("block", [TABLE, CODE])
+@pytest.mark.parametrize("n_words", range(0, 40, 3))
+def test_tables_and_code_stay_whole_where_they_fit(block: str, n_words: int) -> None:
+    text = f"{'cat ' * n_words}\n\n{block}\n{'mat ' * n_words}\n\n{block}"
+    found = chunks_of(text, config=IngestConfig(chunk_tokens=34))
+    assert sum(each.text.count(block) for each in found) == 2
+
+
+def test_a_table_joins_the_words_beside_it() -> None:
+    assert len(chunks_of(f"The cat:\n\n{TABLE}\nThe mat.", config=IngestConfig(chunk_tokens=40))) == 1
+
+
+def test_a_table_that_does_not_fit_is_cut_at_its_rows() -> None:
+    found = chunks_of(TABLE * 9, config=IngestConfig(chunk_tokens=34))
+    assert all(each.text.startswith("|") and each.text.endswith("|\n") for each in found)
+
+
 def test_long_text_without_any_break_is_cut_in_linear_time() -> None:
     text = "漢字仮名" * 20_000
     assert "".join(each.text for each in chunks_of(text, "text", IngestConfig())) == text
