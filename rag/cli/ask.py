@@ -45,7 +45,7 @@ def _print(answer: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    console = Console()
+    console = Console(soft_wrap=True)
     console.print(Text(answer["answer"]))
     if answer["citations"]:
         console.print()

@@ -36,11 +36,11 @@ def _print(found: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    console = Console()
+    console = Console(soft_wrap=True)
     for place, result in enumerate(found["results"], start=1):
         title = " > ".join((result["title"], *result["headings"]))
         score = f"{result['origin']} {result['score']:.3f}"
         console.print(Text.assemble((f"{place}. ", "bold"), (title, "cyan"), f"  {score}  ", (result["uri"], "dim")))
-        console.print(Text(" ".join(result["text"].split())[:300]), soft_wrap=False)
+        console.print(Text(" ".join(result["text"].split())[:300]))
     if not found["results"]:
         console.print("nothing found")

@@ -63,7 +63,7 @@ class FusionConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     `depth` is how many results of each leg are read; `k` belongs to "rrf" only.
     """
 
-    kind: Literal["rrf", "minmax", "dbsf"] = "rrf"
+    kind: Literal["rrf", "minmax", "dbsf"] = "minmax"
     k: Annotated[int, Meta(ge=1)] = 10
     weights: Weights = Weights()
     depth: Annotated[int, Meta(ge=1, le=1000)] = 100

@@ -60,7 +60,7 @@ def test_contributions_lie_in_0_to_1_and_never_rise(ranking: Ranking, config: Fu
 
 
 def test_reciprocal_ranks_by_hand() -> None:
-    fused = fuse(legs([("a", 0.9), ("b", 0.8)], [("b", 7.0), ("c", 5.0)]), FusionConfig(k=10), 3)
+    fused = fuse(legs([("a", 0.9), ("b", 0.8)], [("b", 7.0), ("c", 5.0)]), FusionConfig(kind="rrf", k=10), 3)
     assert [one.id for one in fused] == ["b", "a", "c"]
     assert math.isclose(fused[0].score, 1 / 12 + 1 / 11)
     assert math.isclose(fused[1].score, 1 / 11)
