@@ -9,8 +9,8 @@ import httpx
 from llm.config import ExtractiveConfig, ModelConfig, OpenAIConfig
 from llm.extractive import ExtractiveModel, embedding_scorer
 from llm.openai import OpenAIModel
-from llm.transport import open_transport
 from rag.base.ports import ChatModel, Embedder
+from rag.infer.transport import open_transport
 
 OpenTransport = Callable[[int], AbstractAsyncContextManager[httpx.AsyncBaseTransport]]
 """Opens a pool of at most that many connections."""

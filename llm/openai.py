@@ -7,19 +7,19 @@ from contextlib import aclosing, asynccontextmanager
 
 import httpx
 
-from llm import transport as net
 from llm.completion import Completion
 from llm.config import OpenAIConfig
 from llm.dialect import Dialect, request_body, simpler
 from llm.failures import as_error, failure_of
 from llm.patience import Patience
-from llm.retry_after import retry_after_s
 from llm.sse import SseEvent, SseParser
 from llm.wire import estimated_tokens, read_error
 from rag.base.deadline import Clock, Deadline
 from rag.base.errors import ConfigError, DependencyError
 from rag.base.secret import Secret
 from rag.base.types import Finished, ModelEvent, Prompt, TextDelta, Usage
+from rag.infer import transport as net
+from rag.infer.retry_after import retry_after_s
 
 MAX_ERROR_BYTES = 64 * 1024
 MAX_BODY_BYTES = 4 * 1024 * 1024  # of an answer that is not streamed

@@ -28,9 +28,9 @@ CALLED_ONCE = {"__init__", "open", "open_store", "render"}  # in compose or in t
 
 # Each vendor's library has one home; a path without a suffix is a package, and all of it may import the vendor.
 HOMES = {
-    "aiohttp": {"llm/transport.py"},
+    "aiohttp": {"rag/infer/transport.py"},
     "granian": {"rag/serve/server.py"},
-    "httpx_aiohttp": {"llm/transport.py"},
+    "httpx_aiohttp": {"rag/infer/transport.py"},
     "kreuzberg": {"ingest/parse"},
     "litestar": {"rag/serve"},
     "onnxruntime": {"rag/infer", "rerank/mine.py", "rerank/teacher.py"},  # the last two prepare training

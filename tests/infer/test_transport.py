@@ -8,10 +8,10 @@ import pytest
 
 from llm.config import OpenAIConfig
 from llm.openai import OpenAIModel
-from llm.transport import open_transport
 from rag.base.deadline import Deadline
 from rag.base.errors import BadDependency, Unavailable
 from rag.base.types import Finished, TextDelta
+from rag.infer.transport import open_transport
 from tests.prompts import a_prompt
 
 pytestmark = pytest.mark.sockets

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm.retry_after import MAX_RETRY_AFTER_S, duration_s, retry_after_s
+from rag.infer.retry_after import MAX_RETRY_AFTER_S, duration_s, retry_after_s
 
 NOW_S = 1_763_900_000.0  # Sun, 23 Nov 2025 12:13:20 GMT
 RETRY_INFO = json.dumps(

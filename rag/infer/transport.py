@@ -1,4 +1,4 @@
-"""The network, for all models: httpx's types over aiohttp's connections.
+"""The network, for every remote model: httpx's types over aiohttp's connections.
 
 Called at the transport level. `httpx.AsyncClient` costs more than the request itself: on a 2-core machine, 32 callers
 got 315 requests/s through it and 3,760 through this (measured 2026-11).
