@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from tokenizers import Tokenizer
 
+from cache.config import NoCacheConfig
+from cache.exact import ExactCache
 from ingest.library import Library
 from ingest.pipeline import Indexer
 from llm.config import ExtractiveConfig
@@ -17,6 +19,7 @@ from rag.base.stages import Stages
 from rag.base.types import Scope
 from rag.govern.keys import LOCAL_ID, KeyConfig, KeyRing, hash_of, read_keys
 from rag.govern.limits import Limits
+from rag.index.config import EdgeConfig
 from rag.index.embedder import OnnxEmbedder
 from rag.index.factory import Store, open_store
 from rag.index.filters import Fields
@@ -26,6 +29,7 @@ from rag.infer.models import open_model
 from rag.infer.onnx import OnnxModel
 from rag.infer.tokens import load_counter
 from rag.pipeline.answer import EXTRACTIVE, Answerer
+from rag.pipeline.cached import CachedAnswerer
 from rag.pipeline.prompt import load_template
 from rag.pipeline.search import Searcher
 from rag.settings import OnnxEmbedderConfig, Settings
@@ -41,7 +45,7 @@ class Services:
     fields: Fields
     health: Health
     searcher: Searcher
-    answerer: Answerer
+    answerer: CachedAnswerer
     models: Mapping[str, ChatModel]
     indexer: Indexer
     library: Library
@@ -88,6 +92,9 @@ async def open_services(
             configs = {EXTRACTIVE: ExtractiveConfig(), **settings.models}
             models = await enter(open_models(configs, embedder=embedder))
         searcher = Searcher(embedder, retriever, reranker, settings.answer)
+        answerer = Answerer(
+            searcher, models, load_template(), settings.answer, count=_counter(tokenizer), index=store.name
+        )
         indexer = Indexer(embedder, store, tokenizer, settings.ingest)
         yield Services(
             keys=keys,
@@ -95,9 +102,7 @@ async def open_services(
             fields=fields,
             health=_warm_health(),
             searcher=searcher,
-            answerer=Answerer(
-                searcher, models, load_template(), settings.answer, count=_counter(tokenizer), index=store.name
-            ),
+            answerer=CachedAnswerer(answerer, _answer_cache(settings), lambda: store.epoch),
             models=models,
             indexer=indexer,
             library=Library(indexer, store),
@@ -128,6 +133,13 @@ async def _open_retriever(
         yield retriever
     finally:
         await retriever.aclose()
+
+
+def _answer_cache(settings: Settings) -> ExactCache | None:
+    """None too where other processes change the index unseen: an answer from memory could be out of date there."""
+    if isinstance(settings.cache, NoCacheConfig) or not isinstance(settings.index, EdgeConfig):
+        return None
+    return ExactCache(settings.cache.max_bytes, settings.cache.ttl_s)
 
 
 def _counter(tokenizer: Tokenizer) -> Callable[[str], int]:

@@ -22,6 +22,8 @@ Origin = Literal["dense", "bm25", "fused", "rerank", "blend"]
 Speaker = Literal["system", "user", "assistant"]
 StopReason = Literal["stop", "length", "content_filter", "insufficient_evidence"]
 
+CacheMode = Literal["use", "refresh", "off"]
+
 EVERYONE = "everyone"
 """The grant that every principal of a tenant holds."""
 
@@ -172,6 +174,7 @@ class Query(Struct, frozen=True, kw_only=True):
     model: str | None = None
     max_tokens: int | None = None
     temperature: float | None = None
+    cache: CacheMode = "use"
 
 
 class Source(Struct, frozen=True, kw_only=True):

@@ -78,6 +78,16 @@ class Answerer:
         answer = self._assembled(writing, prompt, found)
         yield Answered(answer=replace(answer, stages_s={**found.stages_s, **stages.seconds()}))
 
+    def lineage_of(self, query: Query) -> Lineage:
+        """What would make the answer if nothing fails. Raises InvalidInput for a model that is not there."""
+        return Lineage(
+            index=self._index,
+            embedder=self._searcher.embedder.name,
+            reranker=self._searcher.reranker.name,
+            model=self._chosen(query).name,
+            template=self._template.name,
+        )
+
     def _chosen(self, query: Query) -> ChatModel:
         name = query.model or self._config.model
         if name not in self._models:

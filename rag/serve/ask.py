@@ -83,6 +83,7 @@ def _query(data: AskBody, principal: Principal, request_id: str, services: Servi
         model=data.model,
         max_tokens=data.max_tokens,
         temperature=data.temperature,
+        cache="off" if data.explain else data.cache,  # an explanation needs the candidates, which are not kept
     )
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, TypeVar
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from rag.base.types import Answer, Candidate, Origin, Source, StopReason
+from rag.base.types import Answer, CacheMode, Candidate, Origin, Source, StopReason
 from rag.govern import limits
 
 T = TypeVar("T")
@@ -54,6 +54,9 @@ class AskBody(Body, frozen=True):
     model: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
     max_tokens: Annotated[int, Meta(ge=1, le=limits.MAX_ANSWER_TOKENS)] | None = None
     temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
+    cache: Annotated[
+        CacheMode, Meta(description="`refresh` answers anew and keeps the answer; `off` does neither.")
+    ] = "use"
 
 
 class SearchBody(Body, frozen=True):
