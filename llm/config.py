@@ -7,6 +7,7 @@ from msgspec import Meta, Struct
 
 from rag.base.secret import Secret
 
+Url = Annotated[str, Meta(pattern=r"^https?://[^\s?#@]+$")]
 Seconds = Annotated[float, Meta(gt=0, le=3600)]
 
 
@@ -25,14 +26,12 @@ class ExtractiveConfig(
     max_embedded_sentences: Annotated[int, Meta(ge=0, le=256)] = 8
 
 
-class OpenAIConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="openai"):
-    """Any server that speaks OpenAI's chat completions: OpenAI, vLLM, Ollama, llama.cpp, Groq, OpenRouter, ...
+class RemoteConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What all models on the other end of HTTP have in common.
 
-    `base_url` ends before `/chat/completions`, as in `http://localhost:11434/v1`. The four timers run beside the
-    request's own deadline, and the earlier wins. `headers` are added to every request.
+    The four timers run beside the request's own deadline, and the earlier wins. `headers` are added to every request.
     """
 
-    base_url: Annotated[str, Meta(pattern=r"^https?://[^\s?#@]+$")]
     model: Annotated[str, Meta(min_length=1)]
     api_key: Secret | None = None
     headers: Mapping[str, Secret] = {}
@@ -41,6 +40,15 @@ class OpenAIConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     idle_timeout_s: Seconds = 15.0
     total_timeout_s: Seconds = 120.0
     max_connections: Annotated[int, Meta(ge=1, le=10_000)] = 100
+
+
+class OpenAIConfig(RemoteConfig, frozen=True, kw_only=True, tag_field="kind", tag="openai"):
+    """Any server that speaks OpenAI's chat completions: OpenAI, vLLM, Ollama, llama.cpp, Groq, OpenRouter, ...
+
+    `base_url` ends before `/chat/completions`, as in `http://localhost:11434/v1`.
+    """
+
+    base_url: Url
 
 
 ModelConfig = ExtractiveConfig | OpenAIConfig

@@ -3,32 +3,17 @@
 from collections.abc import Iterator
 
 import msgspec
-from msgspec import UNSET, Struct
+from msgspec import Struct
 
-from llm.wire import ChatRequest, Message, StreamOptions, WireError
-from rag.base.types import Prompt
+from llm.failures import WireError
 
 
 class Dialect(Struct, frozen=True, kw_only=True):
-    """Each field is a habit that some compatible server lacks."""
+    """Each field is a habit that some server lacks; a wire that never had it pays no attention."""
 
     stream_options: bool = True
     max_completion_tokens: bool = False
     temperature: bool = True
-
-
-def request_body(prompt: Prompt, model: str, dialect: Dialect) -> bytes:
-    """The JSON body that asks `model` for an answer to `prompt`."""
-    limit = prompt.max_tokens
-    request = ChatRequest(
-        model=model,
-        messages=[Message(turn.role, turn.content) for turn in prompt.messages],
-        stream_options=StreamOptions() if dialect.stream_options else UNSET,
-        max_tokens=UNSET if dialect.max_completion_tokens else limit,
-        max_completion_tokens=limit if dialect.max_completion_tokens else UNSET,
-        temperature=prompt.temperature if dialect.temperature else UNSET,
-    )
-    return msgspec.json.encode(request)
 
 
 def simpler(dialect: Dialect, status: int, error: WireError) -> Dialect | None:

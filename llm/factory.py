@@ -8,7 +8,8 @@ import httpx
 
 from llm.config import ExtractiveConfig, ModelConfig, OpenAIConfig
 from llm.extractive import ExtractiveModel, embedding_scorer
-from llm.openai import OpenAIModel
+from llm.openai import OpenAIWire
+from llm.remote import RemoteModel, Wire
 from rag.base.ports import ChatModel, Embedder
 from rag.infer.transport import open_transport
 
@@ -31,10 +32,14 @@ async def open_models(
 async def _opened(
     config: ModelConfig, embedder: Embedder, transport: OpenTransport, stack: AsyncExitStack
 ) -> ChatModel:
+    if isinstance(config, ExtractiveConfig):
+        return ExtractiveModel(config, embedding_scorer(embedder))
+    return RemoteModel(_wire(config), await stack.enter_async_context(transport(config.max_connections)))
+
+
+def _wire(config: OpenAIConfig) -> Wire:
     match config:
-        case ExtractiveConfig():
-            return ExtractiveModel(config, embedding_scorer(embedder))
         case OpenAIConfig():
-            return OpenAIModel(config, await stack.enter_async_context(transport(config.max_connections)))
+            return OpenAIWire(config)
         case _:
             assert_never(config)

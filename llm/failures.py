@@ -9,7 +9,6 @@ from typing import Literal
 
 from msgspec import Struct
 
-from llm.wire import WireError
 from rag.base.errors import BadDependency, GroundwireError, QuotaExceeded, Unavailable
 
 FailureKind = Literal[
@@ -54,6 +53,15 @@ _ADVICE: dict[FailureKind, str] = {
     "content_policy": "its content policy refused the prompt",
     "rejected": "it refused the request",
 }
+
+
+class WireError(Struct, frozen=True):
+    """An error as a provider words it; `code` is a word with some servers and an HTTP status with others."""
+
+    message: str | None = None
+    type: str | None = None
+    code: str | int | None = None
+    param: str | None = None
 
 
 class Failure(Struct, frozen=True, kw_only=True):

@@ -5,7 +5,7 @@ import time
 from collections.abc import Awaitable
 from typing import TypeVar
 
-from llm.config import OpenAIConfig
+from llm.config import RemoteConfig
 from rag.base.deadline import Clock, Deadline
 from rag.base.errors import DeadlineExceeded
 
@@ -21,7 +21,7 @@ class Patience:
     connect timer is the transport's, which alone knows when it connects.
     """
 
-    def __init__(self, config: OpenAIConfig, deadline: Deadline, target: str, clock: Clock = time.monotonic) -> None:
+    def __init__(self, config: RemoteConfig, deadline: Deadline, target: str, clock: Clock = time.monotonic) -> None:
         self._clock = clock
         self._target = target
         self._idle_timeout_s = config.idle_timeout_s

@@ -10,7 +10,8 @@ import pytest
 
 from llm.config import ExtractiveConfig, OpenAIConfig
 from llm.extractive import ExtractiveModel, embedding_scorer
-from llm.openai import OpenAIModel
+from llm.openai import OpenAIWire
+from llm.remote import RemoteModel
 from rag.base.deadline import Deadline
 from rag.base.errors import BadDependency, DeadlineExceeded, QuotaExceeded, Unavailable
 from rag.base.ports import ChatModel
@@ -59,7 +60,7 @@ class _Stream(httpx.AsyncByteStream):
 
 
 def behind(server: ChatServer) -> ChatModel:
-    return OpenAIModel(OpenAIConfig(base_url="http://upstream/v1", model="m"), httpx.MockTransport(server))
+    return RemoteModel(OpenAIWire(OpenAIConfig(base_url="http://upstream/v1", model="m")), httpx.MockTransport(server))
 
 
 MODELS: dict[str, Callable[[], ChatModel]] = {

@@ -7,7 +7,8 @@ from contextlib import aclosing, asynccontextmanager
 import pytest
 
 from llm.config import OpenAIConfig
-from llm.openai import OpenAIModel
+from llm.openai import OpenAIWire
+from llm.remote import RemoteModel
 from rag.base.deadline import Deadline
 from rag.base.errors import BadDependency, Unavailable
 from rag.base.types import Finished, TextDelta
@@ -37,11 +38,11 @@ async def read_request(reader: asyncio.StreamReader) -> bytes:
 
 
 @asynccontextmanager
-async def model_behind(serve: Serve, max_connections: int = 4) -> AsyncIterator[OpenAIModel]:
+async def model_behind(serve: Serve, max_connections: int = 4) -> AsyncIterator[RemoteModel]:
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     async with server, open_transport(max_connections) as transport:
-        yield OpenAIModel(OpenAIConfig(base_url=f"http://127.0.0.1:{port}/v1", model="m"), transport)
+        yield RemoteModel(OpenAIWire(OpenAIConfig(base_url=f"http://127.0.0.1:{port}/v1", model="m")), transport)
 
 
 async def test_answers_share_one_connection_and_send_no_cookies():
@@ -115,4 +116,4 @@ async def test_a_port_where_nobody_listens_is_unavailable(unused_tcp_port):
     config = OpenAIConfig(base_url=f"http://127.0.0.1:{unused_tcp_port}/v1", model="m")
     async with open_transport(1) as transport:
         with pytest.raises(Unavailable, match="cannot be reached"):
-            [event async for event in OpenAIModel(config, transport).stream(PROMPT, Deadline.after(10))]
+            [event async for event in RemoteModel(OpenAIWire(config), transport).stream(PROMPT, Deadline.after(10))]

@@ -2,8 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm.failures import DEFAULT_RETRY_AFTER_S, as_error, failure_of
-from llm.wire import WireError
+from llm.failures import DEFAULT_RETRY_AFTER_S, WireError, as_error, failure_of
 from rag.base.errors import BadDependency, QuotaExceeded, Unavailable
 
 

@@ -8,7 +8,8 @@ import httpx
 import pytest
 
 from llm.config import OpenAIConfig
-from llm.openai import OpenAIModel
+from llm.openai import OpenAIWire
+from llm.remote import RemoteModel
 from rag.base.deadline import Deadline
 from rag.base.errors import BadDependency, ConfigError, DeadlineExceeded, GroundwireError, QuotaExceeded, Unavailable
 from rag.base.secret import Secret
@@ -48,8 +49,8 @@ def config(**changes) -> OpenAIConfig:
     return OpenAIConfig(**({"base_url": "http://upstream/v1/", "model": "m", "api_key": Secret("sk-hidden")} | changes))
 
 
-def model(handler: Handler, **changes) -> OpenAIModel:
-    return OpenAIModel(config(**changes), httpx.MockTransport(handler), unix_time=lambda: 1_763_900_000.0)
+def model(handler: Handler, **changes) -> RemoteModel:
+    return RemoteModel(OpenAIWire(config(**changes)), httpx.MockTransport(handler), unix_time=lambda: 1_763_900_000.0)
 
 
 def streaming(*pieces: bytes, **behaviour) -> Handler:
@@ -62,7 +63,7 @@ def refusing(
     return lambda _: httpx.Response(status, headers=headers, json={"error": error} if error else None)
 
 
-async def events_of(answering: OpenAIModel, within_s: float = 30.0) -> list[ModelEvent]:
+async def events_of(answering: RemoteModel, within_s: float = 30.0) -> list[ModelEvent]:
     return [event async for event in answering.stream(PROMPT, Deadline.after(within_s))]
 
 

@@ -4,22 +4,24 @@ Everything that servers are known to leave out or to send as null has a default,
 vLLM, Ollama, llama.cpp, Mistral, OpenRouter and Azure each differ a little.
 """
 
-from typing import Literal
-
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
+from llm.completion import Ending
+from llm.failures import WireError
 from rag.base.errors import BadDependency
-from rag.base.types import StopReason
 
-_ENDS: dict[str, StopReason] = {
+_ENDS: dict[str, Ending] = {
     "length": "length",
     "max_tokens": "length",
     "model_length": "length",
     "content_filter": "content_filter",
     "safety": "content_filter",
+    "tool_calls": "tool",
+    "tool_use": "tool",
+    "function_call": "tool",
+    "error": "error",
 }
-_TOOL_ENDS = ("tool_calls", "tool_use", "function_call")
 
 
 class Message(Struct, frozen=True):
@@ -90,15 +92,6 @@ class WireUsage(Struct, frozen=True):
     completion_tokens: int | None = None
 
 
-class WireError(Struct, frozen=True):
-    """An error object; `code` is a word with some servers and an HTTP status with others."""
-
-    message: str | None = None
-    type: str | None = None
-    code: str | int | None = None
-    param: str | None = None
-
-
 class Chunk(Struct, frozen=True):
     """One event of a stream, or the whole body where the server does not stream."""
 
@@ -139,14 +132,6 @@ def read_error(body: bytes) -> WireError:
         return WireError()
 
 
-def stop_reason(finish_reason: str) -> StopReason | Literal["error", "tool"]:
+def ending(finish_reason: str) -> Ending:
     """What a server's word for the end means; a word that nobody knows is an ordinary end."""
-    word = finish_reason.lower()
-    if word == "error" or word in _TOOL_ENDS:
-        return "error" if word == "error" else "tool"
-    return _ENDS.get(word, "stop")
-
-
-def estimated_tokens(text: str) -> int:
-    """About how many tokens a text has, for servers that do not say: a token is some four bytes of UTF-8."""
-    return -(-len(text.encode("utf-8", "surrogatepass")) // 4)
+    return _ENDS.get(finish_reason.lower(), "stop")
