@@ -30,8 +30,10 @@ from rag.index.config import EdgeConfig, FusionConfig
 from rag.index.cursor import cursor_at, read_cursor
 from rag.index.edge_search import EdgeSearch
 from rag.index.edge_shard import PAGE, edge_filter, index_fields, open_shard, remove_drafts
+from rag.index.edge_words import counted
 from rag.index.edge_write import Batch, batches, remove, roll_forward, store
 from rag.index.filters import Fields
+from rag.index.frequencies import DocumentFrequencies
 from rag.index.gate import Gate
 from rag.index.hybrid import DENSE, Hybrid, Outcome
 from rag.index.manifest import Manifest, read_manifest, write_manifest
@@ -47,8 +49,11 @@ Result = TypeVar("Result")
 class EdgeStore:
     """The PassageStore in a folder. Made by `open`; one process at a time. Safe to call from one event loop."""
 
-    def __init__(self, shard: EdgeShard, search: EdgeSearch, threads: ThreadPoolExecutor) -> None:
+    def __init__(
+        self, shard: EdgeShard, frequencies: DocumentFrequencies, search: EdgeSearch, threads: ThreadPoolExecutor
+    ) -> None:
         self._shard: EdgeShard | None = shard
+        self._frequencies = frequencies
         self._search = search
         self._threads = threads
         self._gate = Gate()
@@ -78,11 +83,11 @@ class EdgeStore:
         wanted = Manifest(embedder=embedder_name, dimension=dimension, bm25=config.bm25, fields=fields.declared)
         threads = ThreadPoolExecutor(config.threads, thread_name_prefix="index")
         try:
-            shard = await asyncio.get_running_loop().run_in_executor(threads, _open, path, wanted, fields)
+            opened = await asyncio.get_running_loop().run_in_executor(threads, _open, path, wanted, fields)
         except BaseException:
             threads.shutdown(wait=False)
             raise
-        return cls(shard, EdgeSearch(Hybrid(fields, fusion, encoder, dimension)), threads)
+        return cls(*opened, EdgeSearch(Hybrid(fields, fusion, encoder, dimension)), threads)
 
     async def close(self) -> None:
         """Ends the work in hand, writes everything out and frees the folder. Later calls raise Unavailable."""
@@ -136,7 +141,7 @@ class EdgeStore:
 
     async def search_batch(self, requests: Sequence[Retrieval]) -> list[Outcome]:
         """One outcome per request, in order: at most `limit` candidates, best first, or why that member failed."""
-        return await self._read(lambda shard: self._search.run(shard, requests))
+        return await self._read(lambda shard: self._search.run(shard, self._frequencies, requests))
 
     async def optimize(self) -> bool:
         """Builds the HNSW graph over what was added since the last time; returns whether there was anything to do.
@@ -148,7 +153,7 @@ class EdgeStore:
 
     def _store(self, shard: EdgeShard, batch: Batch) -> None:
         try:
-            store(shard, batch)
+            store(shard, batch, self._frequencies)
         except BaseException:
             self._mend(shard)
             raise
@@ -160,14 +165,20 @@ class EdgeStore:
             self._n_unflushed = 0
 
     def _remove(self, shard: EdgeShard, selection: Selection) -> int:
-        n_removed = remove(shard, selection)
+        try:
+            n_removed = remove(shard, selection, self._frequencies)
+        except BaseException:
+            self._epoch += 1
+            self._mend(shard)
+            raise
         self._epoch += bool(n_removed)
         return n_removed
 
     def _mend(self, shard: EdgeShard) -> None:
-        """Ends replacements that failed half way; while that fails too, readers are refused."""
+        """Ends replacements that failed half way, and counts the words anew; while that fails, readers are refused."""
         self._torn = True
         roll_forward(shard)
+        self._frequencies = counted(shard)
         self._torn = False
 
     async def _read(self, work: Callable[[EdgeShard], Result]) -> Result:
@@ -206,7 +217,7 @@ class EdgeStore:
             raise Unavailable("the index failed; the log says why") from error
 
 
-def _open(path: Path, wanted: Manifest, fields: Fields) -> EdgeShard:
+def _open(path: Path, wanted: Manifest, fields: Fields) -> tuple[EdgeShard, DocumentFrequencies]:
     path.mkdir(parents=True, exist_ok=True)
     manifest_path = path / "manifest.json"
     manifest = read_manifest(manifest_path)
@@ -220,7 +231,7 @@ def _open(path: Path, wanted: Manifest, fields: Fields) -> EdgeShard:
     remove_drafts(path / manifest.shard)
     index_fields(shard, fields.stored)
     roll_forward(shard)
-    return shard
+    return shard, counted(shard)
 
 
 def _count(shard: EdgeShard, selection: Selection) -> int:

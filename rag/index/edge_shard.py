@@ -49,9 +49,11 @@ def open_shard(path: Path, dimension: int) -> EdgeShard:
 def _create(path: Path, dimension: int) -> None:
     """Makes an empty shard elsewhere and moves it into place: a crash leaves none or a whole one."""
     draft = path.with_name(f"{path.name}.new-{uuid4().hex}")
+    # No IDF modifier: its statistics of the visible chunks would be counted anew for every question, 15 ms of 100,000
+    # where ours take 0.02 (2 cores, 2026-11), and its statistics of all chunks tell what is hidden.
     config = edge.EdgeConfig(
         vectors={DENSE: edge.EdgeVectorParams(size=dimension, distance=edge.Distance.Cosine)},
-        sparse_vectors={BM25: edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf)},
+        sparse_vectors={BM25: edge.EdgeSparseVectorParams()},
         wal_enabled=True,
     )
     EdgeShard.create(str(draft), config).close()

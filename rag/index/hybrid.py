@@ -9,12 +9,12 @@ from qdrant_edge import SparseVector
 
 from rag.base.errors import BadDependency, GroundwireError, InvalidInput
 from rag.base.ports import Retrieval, Vectors
-from rag.base.types import Candidate, Origin, Passage
+from rag.base.types import Access, Candidate, Origin, Passage
 from rag.index.bm25 import Bm25Encoder
 from rag.index.config import FusionConfig
 from rag.index.filters import Fields
 from rag.index.fusion import Fused, Ranking, fuse
-from rag.index.selection import Selection, selected, visible
+from rag.index.selection import Selection, selected
 
 DENSE: Final = "dense"
 BM25: Final = "bm25"
@@ -27,16 +27,17 @@ Outcome = list[Candidate] | GroundwireError
 
 
 class Plan(Struct, frozen=True, kw_only=True):
-    """One question as a store is to be asked. The `corpus` is what word statistics are taken from.
+    """One question as a store is to be asked.
 
-    It is all that the caller may see and no more: a score must not tell that a hidden document holds a word.
+    Word statistics are taken from all chunks that `access` covers and no others: a score must not tell that a hidden
+    document holds a word.
     """
 
     legs: tuple[Leg, ...]
     vector: Vectors
     words: SparseVector
+    access: Access
     wanted: Selection
-    corpus: Selection
     depth: int
     limit: int
 
@@ -66,8 +67,8 @@ class Hybrid(Struct, frozen=True):
             legs=tuple(legs),
             vector=request.vector,
             words=words,
+            access=request.access,
             wanted=selected(request.access, request.filters, self.fields, "chunk"),
-            corpus=visible(request.access, "chunk"),
             depth=max(self.fusion.depth, request.limit),
             limit=request.limit,
         )

@@ -11,8 +11,8 @@ from msgspec import Struct
 from rag.base.errors import ConfigError
 from rag.index.config import Bm25Config, FieldType
 
-SCHEMA: Final = 1
-"""Rises when stored payloads change in a way that this code cannot read."""
+SCHEMA: Final = 2
+"""Rises when what is stored changes in a way that this code cannot read. 2: term weights without the store's IDF."""
 
 
 class Manifest(Struct, frozen=True, kw_only=True):

@@ -14,7 +14,7 @@ from rag.index.bm25 import Bm25Encoder
 from rag.index.config import FieldType
 from rag.index.hybrid import BM25, DENSE, Leg, Plan
 from rag.index.payload import chunk_payloads, identifier_of, point_id, read_passage, record_payload
-from rag.index.selection import Clause, OneOf, Selection, Test, Within
+from rag.index.selection import Clause, OneOf, Selection, Test, Within, visible
 
 _TYPES: Final[Mapping[FieldType, models.PayloadSchemaType]] = {
     "keyword": models.PayloadSchemaType.KEYWORD,
@@ -40,7 +40,9 @@ def query(plan: Plan, leg: Leg) -> models.QueryRequest:
         case "dense":
             return models.QueryRequest(query=plan.vector.tolist(), using=DENSE, filter=wanted, limit=plan.depth)
         case "bm25":
-            corpus = models.SearchParams(idf=models.IdfCorpusParams(corpus=server_filter(plan.corpus)))
+            corpus = models.SearchParams(
+                idf=models.IdfCorpusParams(corpus=server_filter(visible(plan.access, "chunk")))
+            )
             return models.QueryRequest(
                 query=_sparse(plan.words), using=BM25, filter=wanted, limit=plan.depth, params=corpus
             )

@@ -54,6 +54,11 @@ def visible(access: Access, kind: Kind | None = None) -> Selection:
     return Selection(must=tuple(must))
 
 
+def covers(access: Access, tenant: str, acl: frozenset[str]) -> bool:
+    """Whether `visible` selects a document of that tenant and acl."""
+    return access.tenant == tenant and (access.grants is None or not access.grants.isdisjoint(acl))
+
+
 def selected(access: Access, filters: Filters, fields: Fields, kind: Kind | None = None) -> Selection:
     """What the caller may see and asked for.
 
@@ -73,6 +78,9 @@ def chunks_of(document_id: str, versions: Sequence[str]) -> Selection:
     tests = (OneOf("document_id", (document_id,)), OneOf("kind", ("chunk",)), OneOf("version", tuple(versions)))
     return Selection(must=tuple((test,) for test in tests))
 
+
+CHUNKS: Final = Selection(must=((OneOf("kind", ("chunk",)),),))
+"""The chunks of every tenant."""
 
 UNFINISHED: Final = Selection(must=((OneOf("state", ("replacing",)),), (OneOf("kind", ("document",)),)))
 """The records whose replacement a crash cut short, of every tenant."""

@@ -14,8 +14,10 @@ from qdrant_edge import EdgeShard, UpdateOperation
 from rag.base.errors import ConfigError, Unavailable
 from rag.base.types import Match
 from rag.govern.access import managed_in
+from rag.index.bm25 import Bm25Encoder
 from rag.index.config import Bm25Config, EdgeConfig, FieldType, FusionConfig
 from rag.index.edge import EdgeStore
+from rag.index.edge_words import counted
 from rag.index.filters import Fields, parse_filters
 from tests.building import DIMENSION, EMBEDDER, document, question
 
@@ -174,6 +176,9 @@ async def test_a_replacement_that_fails_anywhere_leaves_one_version(tmp_path: Pa
     with pytest.raises(Unavailable):
         await store.put([await document("a.txt", ["new words"])])
     assert await texts(store) == ({"new words"} if n_done else {"old words", "older words"})
+    words = Bm25Encoder(Bm25Config()).question("old new older words").indices
+    assert store._shard
+    assert store._frequencies.weights(words, ALL) == counted(store._shard).weights(words, ALL)
     await store.put([await document("a.txt", ["newest words"])])
     assert await texts(store) == {"newest words"}
     await store.close()
