@@ -51,4 +51,10 @@ class OpenAIConfig(RemoteConfig, frozen=True, kw_only=True, tag_field="kind", ta
     base_url: Url
 
 
-ModelConfig = ExtractiveConfig | OpenAIConfig
+class AnthropicConfig(RemoteConfig, frozen=True, kw_only=True, tag_field="kind", tag="anthropic"):
+    """Anthropic's Messages API, or a gateway that speaks it. `base_url` ends before `/messages`."""
+
+    base_url: Url = "https://api.anthropic.com/v1"
+
+
+ModelConfig = ExtractiveConfig | OpenAIConfig | AnthropicConfig

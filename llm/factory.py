@@ -6,7 +6,8 @@ from typing import assert_never
 
 import httpx
 
-from llm.config import ExtractiveConfig, ModelConfig, OpenAIConfig
+from llm.anthropic import AnthropicWire
+from llm.config import AnthropicConfig, ExtractiveConfig, ModelConfig, OpenAIConfig
 from llm.extractive import ExtractiveModel, embedding_scorer
 from llm.openai import OpenAIWire
 from llm.remote import RemoteModel, Wire
@@ -37,9 +38,11 @@ async def _opened(
     return RemoteModel(_wire(config), await stack.enter_async_context(transport(config.max_connections)))
 
 
-def _wire(config: OpenAIConfig) -> Wire:
+def _wire(config: OpenAIConfig | AnthropicConfig) -> Wire:
     match config:
         case OpenAIConfig():
             return OpenAIWire(config)
+        case AnthropicConfig():
+            return AnthropicWire(config)
         case _:
             assert_never(config)

@@ -23,26 +23,51 @@ FailureKind = Literal[
 
 DEFAULT_RETRY_AFTER_S = 5.0  # for a rate limit that does not say when to come back
 
+_TRANSIENT = (408, 409)  # of those below 500
 _IN_STREAM_STATUS = 502  # an error that says neither code nor type
 _STATUS_BY_WORD = {
+    # OpenAI and those who imitate it
     "rate_limit_exceeded": 429,
-    "rate_limit_error": 429,
     "slow_down": 429,
-    "invalid_request_error": 400,
     "badrequesterror": 400,
-    "authentication_error": 401,
     "invalid_api_key": 401,
-    "permission_error": 403,
-    "not_found_error": 404,
     "model_not_found": 404,
     "server_is_overloaded": 503,
-    "overloaded_error": 503,
+    "content_filter": 400,
+    # Anthropic, and OpenAI where they agree
+    "invalid_request_error": 400,
+    "authentication_error": 401,
+    "billing_error": 402,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "conflict_error": 409,
+    "request_too_large": 413,
+    "rate_limit_error": 429,
+    "api_error": 500,
+    "timeout_error": 504,
+    "overloaded_error": 529,
 }
 _OUT_OF_CREDIT = frozenset(
-    {"insufficient_quota", "billing_hard_limit_reached", "billing_error", "enforced_spend_limit_reached"}
+    {
+        "insufficient_quota",
+        "billing_hard_limit_reached",
+        "billing_error",
+        "enforced_spend_limit_reached",
+        "contract_spend_limit_reached",
+        "organization_on_hold",
+    }
 )
 _TOO_LONG = frozenset({"context_length_exceeded", "string_above_max_length", "exceed_context_size_error"})
 _POLICY = frozenset({"content_filter", "content_policy_violation", "responsibleaipolicyviolation"})
+
+# A plain 400 that only its message explains. Wordings change, so a match sharpens the class and nothing relies on it.
+_TELLING: tuple[tuple[re.Pattern[str], FailureKind], ...] = (
+    (
+        re.compile(r"(?:prompt|input) is too long|input token count|maximum context length", re.IGNORECASE),
+        "context_length",
+    ),
+    (re.compile(r"credit balance is too low|specified (?:workspace )?API usage limits", re.IGNORECASE), "credentials"),
+)
 _UNFIT_FOR_PRINT = re.compile(r"[^A-Za-z0-9_.:-]")
 
 _ADVICE: dict[FailureKind, str] = {
@@ -79,7 +104,8 @@ def failure_of(status: int | None, error: WireError, retry_after_s: float | None
     if status is None:
         status = _status_in_stream(error, words)
     code = _UNFIT_FOR_PRINT.sub("", words[0])[:64] if words else ""
-    return Failure(kind=_kind(status, frozenset(words)), status=status, code=code, retry_after_s=retry_after_s)
+    kind = _kind(status, frozenset(words), error.message or "")
+    return Failure(kind=kind, status=status, code=code, retry_after_s=retry_after_s)
 
 
 def as_error(failure: Failure, target: str) -> GroundwireError:
@@ -101,15 +127,22 @@ def _status_in_stream(error: WireError, words: list[str]) -> int:
     return next((_STATUS_BY_WORD[word] for word in words if word in _STATUS_BY_WORD), _IN_STREAM_STATUS)
 
 
-def _kind(status: int, words: frozenset[str]) -> FailureKind:
+def _kind(status: int, words: frozenset[str], message: str) -> FailureKind:
     if status in (401, 402, 403) or words & _OUT_OF_CREDIT:
         return "credentials"
     if status == 429:
         return "rate_limit"
-    if status in (408, 409) or status >= 500:
+    if status in _TRANSIENT or status >= 500:
         return "overload"
+    return _fault(status, words, message)
+
+
+def _fault(status: int, words: frozenset[str], message: str) -> FailureKind:
+    """The class of a refusal that asking again will not change."""
     if status == 413 or words & _TOO_LONG:
         return "context_length"
     if words & _POLICY:
         return "content_policy"
-    return "model_missing" if status == 404 or status < 400 else "rejected"
+    if status == 404 or status < 400:
+        return "model_missing"
+    return next((kind for pattern, kind in _TELLING if pattern.search(message)), "rejected")

@@ -4,14 +4,17 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
+from typing import Any
 
 import httpx
 import pytest
+from msgspec import Struct
 
-from llm.config import ExtractiveConfig, OpenAIConfig
+from llm.anthropic import AnthropicWire
+from llm.config import AnthropicConfig, ExtractiveConfig, OpenAIConfig
 from llm.extractive import ExtractiveModel, embedding_scorer
 from llm.openai import OpenAIWire
-from llm.remote import RemoteModel
+from llm.remote import RemoteModel, Wire
 from rag.base.deadline import Deadline
 from rag.base.errors import BadDependency, DeadlineExceeded, QuotaExceeded, Unavailable
 from rag.base.ports import ChatModel
@@ -23,15 +26,45 @@ PROMISED = (BadDependency, Unavailable, DeadlineExceeded, QuotaExceeded)
 TEXT = "The oil embargo began in October 1973. Prices rose to 12 dollars."
 
 
+class Speech(Struct, frozen=True):
+    """What a server that speaks one wire hears and says."""
+
+    wire: Wire
+    question: Callable[[dict[str, Any]], str]
+    word: Callable[[str], bytes]
+    end: bytes
+
+
+def sse(event: dict[str, object]) -> bytes:
+    return b"data: " + json.dumps(event).encode() + b"\n\n"
+
+
+SPEECHES = {
+    "openai": Speech(
+        wire=OpenAIWire(OpenAIConfig(base_url="http://upstream/v1", model="m")),
+        question=lambda body: body["messages"][-1]["content"],
+        word=lambda word: sse({"choices": [{"delta": {"content": word}}]}),
+        end=sse({"choices": [{"delta": {}, "finish_reason": "stop"}]}) + b"data: [DONE]\n\n",
+    ),
+    "anthropic": Speech(
+        wire=AnthropicWire(AnthropicConfig(model="m")),
+        question=lambda body: body["messages"][-1]["content"],
+        word=lambda word: sse({"type": "content_block_delta", "delta": {"type": "text_delta", "text": word}}),
+        end=sse({"type": "message_delta", "delta": {"stop_reason": "end_turn"}}) + sse({"type": "message_stop"}),
+    ),
+}
+
+
 class ChatServer:
     """Streams an answer that repeats the question, one word at a time; counts the streams that are open."""
 
-    def __init__(self, *, hangs: bool = False) -> None:
+    def __init__(self, speech: Speech, *, hangs: bool = False) -> None:
+        self.speech = speech
         self.hangs = hangs
         self.n_open = 0
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
-        question = json.loads(request.content)["messages"][-1]["content"]
+        question = self.speech.question(json.loads(request.content))
         return httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=_Stream(self, question))
 
 
@@ -45,14 +78,10 @@ class _Stream(httpx.AsyncByteStream):
     async def __aiter__(self) -> AsyncIterator[bytes]:
         for word in self._words:
             await asyncio.sleep(0)
-            yield self._event({"choices": [{"delta": {"content": f"{word} "}}]})
+            yield self._server.speech.word(f"{word} ")
         if self._server.hangs:
             await asyncio.Event().wait()
-        yield self._event({"choices": [{"delta": {}, "finish_reason": "stop"}]})
-        yield b"data: [DONE]\n\n"
-
-    def _event(self, chunk: dict[str, object]) -> bytes:
-        return b"data: " + json.dumps(chunk).encode() + b"\n\n"
+        yield self._server.speech.end
 
     async def aclose(self) -> None:
         self._server.n_open -= self._is_open
@@ -60,19 +89,23 @@ class _Stream(httpx.AsyncByteStream):
 
 
 def behind(server: ChatServer) -> ChatModel:
-    return RemoteModel(OpenAIWire(OpenAIConfig(base_url="http://upstream/v1", model="m")), httpx.MockTransport(server))
+    return RemoteModel(server.speech.wire, httpx.MockTransport(server))
 
 
 MODELS: dict[str, Callable[[], ChatModel]] = {
     "scripted": lambda: ScriptedModel(TEXT),
     "extractive": lambda: ExtractiveModel(ExtractiveConfig(), embedding_scorer(HashingEmbedder())),
-    "openai": lambda: behind(ChatServer()),
-}
+} | {name: (lambda speech=speech: behind(ChatServer(speech))) for name, speech in SPEECHES.items()}
 
 
 @pytest.fixture(params=MODELS)
 def model(request) -> ChatModel:
     return MODELS[request.param]()
+
+
+@pytest.fixture(params=SPEECHES)
+def speech(request) -> Speech:
+    return SPEECHES[request.param]
 
 
 def a_question(subject: str = "oil embargo") -> Prompt:
@@ -136,8 +169,8 @@ async def test_past_the_deadline_it_ends_at_once_with_an_answer_or_a_promised_er
     assert isinstance(events[-1], Finished)
 
 
-async def test_a_task_that_is_cancelled_closes_the_upstream_response():
-    server = ChatServer(hangs=True)
+async def test_a_task_that_is_cancelled_closes_the_upstream_response(speech):
+    server = ChatServer(speech, hangs=True)
     first_text = asyncio.Event()
 
     async def read() -> None:
@@ -153,15 +186,15 @@ async def test_a_task_that_is_cancelled_closes_the_upstream_response():
     assert server.n_open == 0
 
 
-async def test_a_deadline_in_mid_stream_closes_the_upstream_response():
-    server = ChatServer(hangs=True)
+async def test_a_deadline_in_mid_stream_closes_the_upstream_response(speech):
+    server = ChatServer(speech, hangs=True)
     with pytest.raises(DeadlineExceeded):
         await events_of(behind(server), a_question(), within_s=0.05)
     assert server.n_open == 0
 
 
-async def test_a_whole_answer_leaves_no_response_open():
-    server = ChatServer()
+async def test_a_whole_answer_leaves_no_response_open(speech):
+    server = ChatServer(speech)
     await events_of(behind(server), a_question())
     assert server.n_open == 0
 

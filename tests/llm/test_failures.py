@@ -11,7 +11,10 @@ from rag.base.errors import BadDependency, QuotaExceeded, Unavailable
     [
         (WireError(code=529), "overload", 529),
         (WireError(code="503"), "overload", 503),
-        (WireError(type="overloaded_error"), "overload", 503),
+        (WireError(type="overloaded_error"), "overload", 529),
+        (WireError(type="api_error"), "overload", 500),
+        (WireError(type="request_too_large"), "context_length", 413),
+        (WireError(type="rate_limit_error", code="enforced_spend_limit_reached"), "credentials", 429),
         (WireError(code="rate_limit_exceeded"), "rate_limit", 429),
         (WireError(code="insufficient_quota", type="insufficient_quota"), "credentials", 502),
         (WireError(type="authentication_error"), "credentials", 401),
@@ -24,6 +27,22 @@ from rag.base.errors import BadDependency, QuotaExceeded, Unavailable
 def test_an_error_inside_a_stream_stands_for_a_status(error, kind, status):
     failure = failure_of(None, error)
     assert (failure.kind, failure.status) == (kind, status)
+
+
+@pytest.mark.parametrize(
+    ("message", "kind"),
+    [
+        ("prompt is too long: 209353 tokens > 199999 maximum", "context_length"),
+        ("Input is too long for requested model.", "context_length"),
+        ("The input token count (314175) exceeds the maximum number of tokens allowed (131072).", "context_length"),
+        ("This model's maximum context length is 4096 tokens.", "context_length"),
+        ("Your credit balance is too low to access the Anthropic API.", "credentials"),
+        ("You have reached your specified workspace API usage limits.", "credentials"),
+        ("messages: at least one message is required", "rejected"),
+    ],
+)
+def test_a_plain_400_is_told_by_its_message(message, kind):
+    assert failure_of(400, WireError(type="invalid_request_error", message=message)).kind == kind
 
 
 def test_a_rate_limit_without_a_hint_gets_a_default():

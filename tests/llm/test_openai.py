@@ -1,8 +1,5 @@
-import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
-from pathlib import Path
 
 import httpx
 import pytest
@@ -13,36 +10,8 @@ from llm.remote import RemoteModel
 from rag.base.deadline import Deadline
 from rag.base.errors import BadDependency, ConfigError, DeadlineExceeded, GroundwireError, QuotaExceeded, Unavailable
 from rag.base.secret import Secret
-from rag.base.types import Finished, ModelEvent, TextDelta, Usage
-from tests.prompts import a_prompt
-
-STREAMS = Path(__file__).parent / "streams"
-PROMPT = a_prompt("When did the embargo begin?", "The embargo began in October 1973.")
-ANSWER = "The embargo began in October 1973 [1]."
-SSE = {"content-type": "text/event-stream"}
-
-Handler = Callable[[httpx.Request], httpx.Response]
-
-
-class Upstream(httpx.AsyncByteStream):
-    """A response body under the test's control: gives the pieces, then hangs if told to; knows when it was closed."""
-
-    def __init__(self, *pieces: bytes, hangs: bool = False, breaks: Exception | None = None) -> None:
-        self.pieces = pieces
-        self.hangs = hangs
-        self.breaks = breaks
-        self.is_closed = False
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        for piece in self.pieces:
-            yield piece
-        if self.breaks:
-            raise self.breaks
-        if self.hangs:
-            await asyncio.Event().wait()
-
-    async def aclose(self) -> None:
-        self.is_closed = True
+from rag.base.types import Finished, TextDelta, Usage
+from tests.upstream import ANSWER, PROMPT, SSE, Handler, Upstream, events_of, recorded, refusing, streaming, text_of
 
 
 def config(**changes) -> OpenAIConfig:
@@ -51,24 +20,6 @@ def config(**changes) -> OpenAIConfig:
 
 def model(handler: Handler, **changes) -> RemoteModel:
     return RemoteModel(OpenAIWire(config(**changes)), httpx.MockTransport(handler), unix_time=lambda: 1_763_900_000.0)
-
-
-def streaming(*pieces: bytes, **behaviour) -> Handler:
-    return lambda _: httpx.Response(200, headers=SSE, stream=Upstream(*pieces, **behaviour))
-
-
-def refusing(
-    status: int, error: dict[str, object] | str | None = None, headers: dict[str, str] | None = None
-) -> Handler:
-    return lambda _: httpx.Response(status, headers=headers, json={"error": error} if error else None)
-
-
-async def events_of(answering: RemoteModel, within_s: float = 30.0) -> list[ModelEvent]:
-    return [event async for event in answering.stream(PROMPT, Deadline.after(within_s))]
-
-
-def text_of(events: list[ModelEvent]) -> str:
-    return "".join(event.text for event in events if isinstance(event, TextDelta))
 
 
 def chunk(text: str | None = None, finish: str | None = None) -> bytes:
@@ -90,9 +41,7 @@ def chunk(text: str | None = None, finish: str | None = None) -> bytes:
 )
 @pytest.mark.parametrize("step", [1, 7, 100_000])
 async def test_every_recorded_server_gives_the_same_answer_however_its_bytes_are_split(recording, usage, step):
-    recorded = (STREAMS / f"{recording}.sse").read_bytes()
-    pieces = [recorded[at : at + step] for at in range(0, len(recorded), step)]
-    events = await events_of(model(streaming(*pieces)))
+    events = await events_of(model(streaming(*recorded(f"{recording}.sse", step))))
     assert text_of(events) == ANSWER
     assert events[-2:] == [usage, Finished(reason="stop", model="m")]
 
@@ -153,7 +102,7 @@ async def test_either_sign_of_the_end_is_enough(stream):
     assert (await events_of(model(streaming(*stream))))[-1] == Finished(reason="stop", model="m")
 
 
-@pytest.mark.parametrize("stream", [(STREAMS / "cut.sse").read_bytes(), b"", b": ping\n\n", chunk("x")])
+@pytest.mark.parametrize("stream", [recorded("cut.sse")[0], b"", b": ping\n\n", chunk("x")])
 async def test_a_stream_that_just_stops_was_cut_off(stream):
     with pytest.raises(BadDependency, match="without finishing"):
         await events_of(model(streaming(stream)))
@@ -165,7 +114,7 @@ async def test_a_stream_that_just_stops_was_cut_off(stream):
 )
 async def test_an_error_inside_a_stream_counts_like_its_status(recording, error):
     with pytest.raises(error):
-        await events_of(model(streaming((STREAMS / f"{recording}.sse").read_bytes())))
+        await events_of(model(streaming(*recorded(f"{recording}.sse"))))
 
 
 async def test_an_error_event_without_an_error_object_is_an_error_all_the_same():
