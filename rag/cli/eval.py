@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,6 +65,18 @@ def retrieval(
     run(_retrieval(settings, open_collection(folder), keep, compare, gate=gate, as_json=as_json))
 
 
+@command.command("abstention")
+@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--seed", type=int, default=0, show_default=True, help="Which half is withheld.")
+@options.as_json
+@click.pass_context
+def abstention(ctx: click.Context, folder: Path, seed: int, as_json: bool) -> None:
+    """Index the BEIR collection in FOLDER without half of its relevant documents and see which answers are refused."""
+    from rag.evals.collection import open_collection
+
+    run(_abstention(options.settings_of(ctx), open_collection(folder), seed, as_json=as_json))
+
+
 async def _retrieval(
     settings: Settings, collection: "Collection", keep: Path | None, compare: Path | None, *, gate: bool, as_json: bool
 ) -> int:
@@ -100,6 +113,41 @@ async def _measured(settings: Settings, collection: "Collection", *, quiet: bool
             )
             searching = progress.add_task("searching", total=len(collection.queries))
             return await evals.evaluate(collection, services.searcher, indexed, lambda: progress.advance(searching))
+
+
+async def _abstention(settings: Settings, collection: "Collection", seed: int, *, as_json: bool) -> int:
+    from tempfile import TemporaryDirectory
+
+    from rich.progress import Progress
+
+    from rag.compose import open_services
+    from rag.evals import abstention as evals
+    from rag.govern.keys import KeyRing
+
+    withheld = evals.withheld_half(collection, seed)
+    with (
+        TemporaryDirectory(prefix="groundwire-eval-") as passing,
+        Progress(disable=as_json, transient=True) as progress,
+    ):
+        async with open_services(replace(settings, data_dir=Path(passing)), KeyRing()) as services:
+            indexing = progress.add_task("indexing", total=None)
+            await evals.index_without(collection, withheld, services.indexer, lambda _: progress.advance(indexing))
+            asking = progress.add_task("asking", total=len(collection.queries))
+            scores = await evals.score_abstention(
+                collection, withheld, partial(evals.answer_of, services.answerer), lambda: progress.advance(asking)
+            )
+    _echo(scores, as_json=as_json)
+    return 0
+
+
+def _echo(scores: msgspec.Struct, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(msgspec.json.encode(scores))
+        return
+    fields = msgspec.to_builtins(scores)
+    width = max(map(len, fields))
+    for name, value in fields.items():
+        click.echo(f"{name:{width}} {value:.3f}" if isinstance(value, float) else f"{name:{width}} {value}")
 
 
 def _print(report: "Report", changes: "Mapping[str, Interval]") -> None:
@@ -144,9 +192,5 @@ async def _answers(settings: Settings, questions: "Sequence[Judged]", details: P
     if details:
         text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
         await asyncio.to_thread(details.write_text, text, encoding="utf-8")
-    if as_json:
-        click.echo(msgspec.json.encode(scores))
-    else:
-        for name, value in msgspec.to_builtins(scores).items():
-            click.echo(f"{name:13} {value:.3f}" if isinstance(value, float) else f"{name:13} {value}")
+    _echo(scores, as_json=as_json)
     return 0
