@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
@@ -71,9 +71,10 @@ def rag(ctx: click.Context, config: Path | None, data_dir: Path | None) -> None:
     ctx.obj = {"config": config, "data_dir": data_dir}
 
 
-def run(work: Coroutine[Any, Any, int]) -> NoReturn:
-    """Runs one command's coroutine and exits with the code that it returns."""
-    sys.exit(asyncio.run(work))
+def run(work: Coroutine[Any, Any, int], loop: Callable[[], asyncio.AbstractEventLoop] | None = None) -> NoReturn:
+    """Runs one command's coroutine, on a loop of its own kind if one is given, and exits with what it returns."""
+    with asyncio.Runner(loop_factory=loop) as runner:
+        sys.exit(runner.run(work))
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ import os
 from importlib.metadata import version
 
 import click
+import uvloop
 from msgspec.structs import replace
 
 from rag.cli import options
@@ -21,7 +22,7 @@ def command(ctx: click.Context, host: str | None, port: int | None) -> None:
     settings = options.settings_of(ctx)
     server = settings.server
     server = replace(server, host=host or server.host, port=server.port if port is None else port)
-    run(_serve(replace(settings, server=server)))
+    run(_serve(replace(settings, server=server)), loop=uvloop.new_event_loop)
 
 
 async def _serve(settings: Settings) -> int:
