@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Generic, Literal, Protocol, TypeVar
+from typing import Generic, Literal, NoReturn, Protocol, TypeVar
 
 from msgspec import Struct
 
@@ -79,6 +79,6 @@ class Completion(ABC, Generic[EventT]):
             raise BadDependency(f"{self._target} ended its answer with an error")
         return reason
 
-    def fail(self, error: WireError, retry_after_s: float | None = None) -> None:
+    def fail(self, error: WireError, retry_after_s: float | None = None) -> NoReturn:
         """Raises what an error inside the stream stands for."""
         raise as_error(failure_of(None, error, retry_after_s), self._target)

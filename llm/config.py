@@ -57,4 +57,10 @@ class AnthropicConfig(RemoteConfig, frozen=True, kw_only=True, tag_field="kind",
     base_url: Url = "https://api.anthropic.com/v1"
 
 
-ModelConfig = ExtractiveConfig | OpenAIConfig | AnthropicConfig
+class GeminiConfig(RemoteConfig, frozen=True, kw_only=True, tag_field="kind", tag="gemini"):
+    """Google's generateContent: the Gemini API with a key. `base_url` ends before `/models/`."""
+
+    base_url: Url = "https://generativelanguage.googleapis.com/v1beta"
+
+
+ModelConfig = ExtractiveConfig | OpenAIConfig | AnthropicConfig | GeminiConfig

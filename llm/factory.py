@@ -7,8 +7,9 @@ from typing import assert_never
 import httpx
 
 from llm.anthropic import AnthropicWire
-from llm.config import AnthropicConfig, ExtractiveConfig, ModelConfig, OpenAIConfig
+from llm.config import AnthropicConfig, ExtractiveConfig, GeminiConfig, ModelConfig, OpenAIConfig
 from llm.extractive import ExtractiveModel, embedding_scorer
+from llm.gemini import GeminiWire
 from llm.openai import OpenAIWire
 from llm.remote import RemoteModel, Wire
 from rag.base.ports import ChatModel, Embedder
@@ -38,11 +39,13 @@ async def _opened(
     return RemoteModel(_wire(config), await stack.enter_async_context(transport(config.max_connections)))
 
 
-def _wire(config: OpenAIConfig | AnthropicConfig) -> Wire:
+def _wire(config: OpenAIConfig | AnthropicConfig | GeminiConfig) -> Wire:
     match config:
         case OpenAIConfig():
             return OpenAIWire(config)
         case AnthropicConfig():
             return AnthropicWire(config)
+        case GeminiConfig():
+            return GeminiWire(config)
         case _:
             assert_never(config)

@@ -46,8 +46,18 @@ _STATUS_BY_WORD = {
     "api_error": 500,
     "timeout_error": 504,
     "overloaded_error": 529,
+    # Google
+    "invalid_argument": 400,
+    "failed_precondition": 400,
+    "unauthenticated": 401,
+    "permission_denied": 403,
+    "not_found": 404,
+    "resource_exhausted": 429,
+    "internal": 500,
+    "unavailable": 503,
+    "deadline_exceeded": 504,
 }
-_OUT_OF_CREDIT = frozenset(
+_NO_ADMISSION = frozenset(
     {
         "insufficient_quota",
         "billing_hard_limit_reached",
@@ -55,6 +65,8 @@ _OUT_OF_CREDIT = frozenset(
         "enforced_spend_limit_reached",
         "contract_spend_limit_reached",
         "organization_on_hold",
+        "api_key_invalid",
+        "quota_per_day",
     }
 )
 _TOO_LONG = frozenset({"context_length_exceeded", "string_above_max_length", "exceed_context_size_error"})
@@ -128,7 +140,7 @@ def _status_in_stream(error: WireError, words: list[str]) -> int:
 
 
 def _kind(status: int, words: frozenset[str], message: str) -> FailureKind:
-    if status in (401, 402, 403) or words & _OUT_OF_CREDIT:
+    if status in (401, 402, 403) or words & _NO_ADMISSION:
         return "credentials"
     if status == 429:
         return "rate_limit"

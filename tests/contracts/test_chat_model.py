@@ -11,8 +11,9 @@ import pytest
 from msgspec import Struct
 
 from llm.anthropic import AnthropicWire
-from llm.config import AnthropicConfig, ExtractiveConfig, OpenAIConfig
+from llm.config import AnthropicConfig, ExtractiveConfig, GeminiConfig, OpenAIConfig
 from llm.extractive import ExtractiveModel, embedding_scorer
+from llm.gemini import GeminiWire
 from llm.openai import OpenAIWire
 from llm.remote import RemoteModel, Wire
 from rag.base.deadline import Deadline
@@ -51,6 +52,12 @@ SPEECHES = {
         question=lambda body: body["messages"][-1]["content"],
         word=lambda word: sse({"type": "content_block_delta", "delta": {"type": "text_delta", "text": word}}),
         end=sse({"type": "message_delta", "delta": {"stop_reason": "end_turn"}}) + sse({"type": "message_stop"}),
+    ),
+    "gemini": Speech(
+        wire=GeminiWire(GeminiConfig(model="m")),
+        question=lambda body: body["contents"][-1]["parts"][0]["text"],
+        word=lambda word: sse({"candidates": [{"content": {"parts": [{"text": word}]}}]}),
+        end=sse({"candidates": [{"finishReason": "STOP"}]}),
     ),
 }
 

@@ -5,7 +5,7 @@ import httpx
 import msgspec
 import pytest
 
-from llm.config import AnthropicConfig, ExtractiveConfig, ModelConfig, OpenAIConfig
+from llm.config import AnthropicConfig, ExtractiveConfig, GeminiConfig, ModelConfig, OpenAIConfig
 from llm.factory import open_models
 from rag.base.errors import ConfigError
 from rag.base.secret import Secret
@@ -32,11 +32,12 @@ class Pools:
 async def test_each_configuration_becomes_its_model_and_pools_live_as_long_as_the_context():
     pools = Pools()
     claude = AnthropicConfig(model="claude", max_connections=9)
-    configs: dict[str, ModelConfig] = {"quotes": ExtractiveConfig(), "big": OPENAI, "other": claude}
+    gemini = GeminiConfig(model="gemini", max_connections=3)
+    configs: dict[str, ModelConfig] = {"quotes": ExtractiveConfig(), "big": OPENAI, "other": claude, "third": gemini}
     async with open_models(configs, embedder=HashingEmbedder(), transport=pools) as models:
-        names = {"quotes": "extractive@1", "big": "gpt", "other": "claude"}
+        names = {"quotes": "extractive@1", "big": "gpt", "other": "claude", "third": "gemini"}
         assert {name: model.name for name, model in models.items()} == names
-        assert pools.open == [7, 9]
+        assert pools.open == [7, 9, 3]
     assert pools.open == []
 
 
