@@ -1,6 +1,5 @@
 """The composition root: everything that serves is built, opened and closed here, in this order and back."""
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -20,19 +19,16 @@ from rag.base.types import Scope
 from rag.govern.keys import LOCAL_ID, KeyConfig, KeyRing, hash_of, read_keys
 from rag.govern.limits import Limits
 from rag.index.config import EdgeConfig
-from rag.index.embedder import OnnxEmbedder
+from rag.index.embedders.factory import open_embedder
 from rag.index.factory import Store, open_store
 from rag.index.filters import Fields
 from rag.index.retriever import BatchedRetriever
 from rag.infer.batcher import BatchReport
-from rag.infer.models import open_model
-from rag.infer.onnx import OnnxModel
-from rag.infer.tokens import load_counter
 from rag.pipeline.answer import EXTRACTIVE, Answerer
 from rag.pipeline.cached import CachedAnswerer
 from rag.pipeline.prompt import load_template
 from rag.pipeline.search import Searcher
-from rag.settings import OnnxEmbedderConfig, Settings
+from rag.settings import Settings
 from rerank.factory import open_reranker
 
 
@@ -75,8 +71,8 @@ async def open_services(
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
         with startup.stage("models"):
-            embedder, tokenizer = await enter(_open_embedder(settings.embedder, on_batch))
-            reranker = await enter(open_reranker(settings.reranker, on_batch))
+            embedder, tokenizer = await enter(open_embedder(settings.embedder, settings.models_dir, on_batch))
+            reranker = await enter(open_reranker(settings.reranker, settings.models_dir, on_batch))
         with startup.stage("index"):
             opened = open_store(
                 settings.index,
@@ -109,19 +105,6 @@ async def open_services(
             optimize=store.optimize,
             startup_s=startup.seconds(),
         )
-
-
-@asynccontextmanager
-async def _open_embedder(
-    config: OnnxEmbedderConfig, on_batch: Callable[[BatchReport], None] | None
-) -> AsyncIterator[tuple[OnnxEmbedder, Tokenizer]]:
-    """The embedder, warmed up, and a tokenizer of its that measures texts of any length."""
-    folder = open_model(config.model, "embed")
-    model = await asyncio.to_thread(OnnxModel.load, folder, config.n_sessions, on_batch)
-    try:
-        yield OnnxEmbedder(model), load_counter(folder.tokenizer)
-    finally:
-        await model.aclose()
 
 
 @asynccontextmanager

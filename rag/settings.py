@@ -21,6 +21,7 @@ from rag.base.secret import Secret
 from rag.govern.keys import KeyConfig
 from rag.govern.limits import Limits
 from rag.index.config import EdgeConfig, FieldType, FusionConfig, StoreConfig
+from rag.index.embedders.config import EmbedderConfig, OnnxEmbedderConfig
 from rag.pipeline.answer import EXTRACTIVE
 from rag.pipeline.config import AnswerConfig
 from rerank.config import NoRerankConfig, RerankConfig
@@ -49,13 +50,6 @@ class AuthConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     keys_file: Path | None = None
 
 
-class OnnxEmbedderConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="onnx"):
-    """A bi-encoder in this process: a shipped name or a local folder. `n_sessions` 0 is one for each core."""
-
-    model: str = "all-minilm-l6-v2"
-    n_sessions: Annotated[int, Meta(ge=0, le=256)] = 0
-
-
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole configuration. `fields` declares the metadata fields that filters may name, with their types."""
 
@@ -63,7 +57,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     server: ServerConfig = ServerConfig()
     auth: AuthConfig = AuthConfig()
     limits: Limits = Limits()
-    embedder: OnnxEmbedderConfig = OnnxEmbedderConfig()
+    embedder: EmbedderConfig = OnnxEmbedderConfig()
     index: StoreConfig = EdgeConfig()
     fusion: FusionConfig = FusionConfig()
     fields: dict[str, FieldType] = {}
@@ -72,6 +66,11 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     answer: AnswerConfig = AnswerConfig()
     cache: CacheConfig = ExactCacheConfig()
     ingest: IngestConfig = IngestConfig()
+
+    @property
+    def models_dir(self) -> Path:
+        """Where models that were exported on this machine live."""
+        return self.data_dir / "models"
 
 
 def load_settings(file: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:

@@ -4,21 +4,38 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from rag.infer.endpoint import Endpoint
+from rerank.wire import Dialect
+
+Depth = Annotated[int, Meta(ge=1, le=200)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+
 
 class NoRerankConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="none"):
     """Leave the fused order as it is."""
 
 
 class OnnxRerankConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="onnx"):
-    """A cross-encoder in this process: a shipped name or a local folder."""
+    """A cross-encoder in this process: a shipped name, a local folder, or a hub id that was exported here."""
 
     model: str = "rerank-minilm-l6"
-    depth: Annotated[int, Meta(ge=1, le=200)] = 20
+    depth: Depth = 20
     """How many candidates are read; the others follow in fused order."""
-    weight: Annotated[float, Meta(ge=0, le=1)] = 0.5
+    weight: Share = 0.5
     """The share of the cross-encoder's score in the blend with the fused one."""
     n_sessions: Annotated[int, Meta(ge=0)] = 0
     """Single-thread sessions side by side; 0 is one for each core."""
 
 
-RerankConfig = NoRerankConfig | OnnxRerankConfig
+class HttpRerankConfig(Endpoint, frozen=True, kw_only=True, tag_field="kind", tag="http"):
+    """A remote cross-encoder at `base_url`/rerank: of Cohere's shape (Jina, vLLM, Infinity, ...) or of TEI's own."""
+
+    dialect: Dialect = "cohere"
+    revision: str = ""
+    depth: Depth = 20
+    weight: Share = 0.5
+    batch_passages: Annotated[int, Meta(ge=1, le=1000)] = 32
+    """Passages of one call; TEI refuses more than 32 unless told otherwise."""
+
+
+RerankConfig = NoRerankConfig | OnnxRerankConfig | HttpRerankConfig

@@ -1,20 +1,22 @@
 """From settings to a reranker."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import assert_never
 
 from rag.base.ports import Reranker
 from rag.infer.batcher import BatchReport
-from rerank.config import NoRerankConfig, OnnxRerankConfig, RerankConfig
+from rerank.config import HttpRerankConfig, NoRerankConfig, OnnxRerankConfig, RerankConfig
 from rerank.none import NoReranker
 
 
 @asynccontextmanager
 async def open_reranker(
-    config: RerankConfig, on_batch: Callable[[BatchReport], None] | None = None
+    config: RerankConfig, models_dir: Path, on_batch: Callable[[BatchReport], None] | None = None
 ) -> AsyncIterator[Reranker]:
-    """A warmed-up reranker, closed at the end. Raises ConfigError."""
+    """A reranker, warmed up where it is in this process; closed at the end. Raises ConfigError."""
     match config:
         case NoRerankConfig():
             yield NoReranker()
@@ -23,10 +25,18 @@ async def open_reranker(
             from rag.infer.onnx import OnnxModel
             from rerank.onnx import OnnxReranker
 
-            model = OnnxModel.load(open_model(config.model, "rerank"), config.n_sessions, on_batch)
+            folder = open_model(config.model, "rerank", models_dir)
+            model = await asyncio.to_thread(OnnxModel.load, folder, config.n_sessions, on_batch)
             try:
                 yield OnnxReranker(model, depth=config.depth, weight=config.weight)
             finally:
                 await model.aclose()
+        case HttpRerankConfig():
+            from rag.infer.remote import Remote
+            from rag.infer.transport import open_transport
+            from rerank.http import HttpReranker
+
+            async with open_transport(config.max_connections) as transport:
+                yield HttpReranker(config, Remote(config, "rerank", transport))
         case _:
             assert_never(config)

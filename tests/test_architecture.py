@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from importlinter.cli import EXIT_STATUS_SUCCESS, lint_imports
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -31,6 +32,7 @@ HOMES = {
     "aiohttp": {"rag/infer/transport.py"},
     "granian": {"rag/serve/server.py"},
     "httpx_aiohttp": {"rag/infer/transport.py"},
+    "huggingface_hub": {"rag/infer/hub.py"},
     "kreuzberg": {"ingest/parse"},
     "litestar": {"rag/serve"},
     "onnxruntime": {"rag/infer", "rerank/mine.py", "rerank/teacher.py"},  # the last two prepare training
@@ -167,14 +169,14 @@ def test_a_vendor_is_imported_at_home_only():
 def test_what_is_imported_is_asked_for():
     """Something else may bring it today and not tomorrow, and the default install may leave it out."""
     every = [PROJECT["dependencies"], *PROJECT["optional-dependencies"].values()]
-    asked = {Requirement(line).name for lines in every for line in lines} | UNLISTED
+    asked = {canonicalize_name(Requirement(line).name) for lines in every for line in lines} | UNLISTED
     homes = packages_distributions()
     strays = {
         f"{relative(path)} imports {name}"
         for path in MODULES
         for name in imported(path)
         if name not in {*PACKAGES, *sys.stdlib_module_names}
-        if asked.isdisjoint(homes.get(name, [name]))
+        if asked.isdisjoint(canonicalize_name(home) for home in homes.get(name, [name]))
     }
     assert strays == set()
 

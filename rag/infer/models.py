@@ -2,11 +2,13 @@
 
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
 from rag.base.errors import ConfigError
+
+Task: TypeAlias = Literal["embed", "rerank"]
 
 SHIPPED = Path(__file__).parent.parent / "models"
 """The folder of the models that come with Groundwire."""
@@ -16,7 +18,7 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
     """What `card.json` says. `files` maps each file name to its sha256."""
 
     name: str
-    task: Literal["embed", "rerank"]
+    task: Task
     licence: str
     source: str
     files: dict[str, str]
@@ -61,14 +63,16 @@ class ModelFolder(msgspec.Struct, frozen=True):
         return self.path / "tokenizer.json"
 
 
-def open_model(name_or_path: str, task: Literal["embed", "rerank"]) -> ModelFolder:
-    """The model folder of a shipped name or a local path. Raises ConfigError that lists what there is."""
-    shipped = SHIPPED / name_or_path
-    path = shipped if shipped.is_dir() else Path(name_or_path).expanduser()
+def open_model(name: str, task: Task, models_dir: Path | None = None) -> ModelFolder:
+    """The model of a shipped name, a local folder, or a hub id (or name) that was exported into `models_dir`.
+
+    Nothing is downloaded. Raises ConfigError that lists what there is and says how to get more.
+    """
+    places = [SHIPPED / name, Path(name).expanduser(), *([exported_folder(models_dir, name)] if models_dir else [])]
+    path = next((place for place in places if (place / "card.json").is_file()), None)
+    if path is None:
+        raise ConfigError(_missing(name, task, models_dir))
     card_file = path / "card.json"
-    if not card_file.is_file():
-        names = ", ".join(model.card.name for model in shipped_models() if model.card.task == task) or "none"
-        raise ConfigError(f"no model '{name_or_path}': neither a shipped one ({names}) nor a folder with a card.json")
     try:
         card = msgspec.json.decode(card_file.read_bytes(), type=ModelCard)
     except msgspec.DecodeError as fault:
@@ -78,9 +82,29 @@ def open_model(name_or_path: str, task: Literal["embed", "rerank"]) -> ModelFold
     return ModelFolder(path, card)
 
 
+def exported_folder(models_dir: Path, hub_id: str) -> Path:
+    """Where the model of a hub id is exported to: `BAAI/bge-small-en-v1.5` becomes one folder name."""
+    return models_dir / hub_id.replace("/", "--")
+
+
+def tokenizer_file(name: str, models_dir: Path | None = None) -> Path:
+    """The tokenizer.json of that path, of that folder, or of the embedder of that name. Raises ConfigError."""
+    path = Path(name).expanduser()
+    if path.is_file():
+        return path
+    if (path / "tokenizer.json").is_file():
+        return path / "tokenizer.json"
+    return open_model(name, "embed", models_dir).tokenizer
+
+
 def shipped_models() -> list[ModelFolder]:
     """The models that come with Groundwire, by name."""
-    cards = sorted(SHIPPED.glob("*/card.json"))
+    return models_in(SHIPPED)
+
+
+def models_in(folder: Path) -> list[ModelFolder]:
+    """The model folders directly below a folder, by name."""
+    cards = sorted(folder.glob("*/card.json"))
     return [ModelFolder(file.parent, msgspec.json.decode(file.read_bytes(), type=ModelCard)) for file in cards]
 
 
@@ -92,3 +116,14 @@ def damaged_files(model: ModelFolder) -> list[str]:
         if not file.is_file() or sha256(file.read_bytes()).hexdigest() != expected:
             damaged.append(name)
     return damaged
+
+
+def _missing(name: str, task: Task, models_dir: Path | None) -> str:
+    there = [*shipped_models(), *(models_in(models_dir) if models_dir else [])]
+    names = ", ".join(model.path.name for model in there if model.card.task == task) or "none"
+    text = f"no model '{name}' for the task '{task}': not one of those here ({names}), nor a folder with a card.json"
+    if Path(name).expanduser().exists():
+        return f"{text}; make one of it with `rag models export {name} --task {task}`"
+    if name.count("/") == 1 and not name.startswith((".", "/", "~")):
+        return f"{text}; get it with `rag models pull {name} --task {task}`"
+    return text

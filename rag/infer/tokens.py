@@ -6,6 +6,8 @@ from pathlib import Path
 import msgspec
 from tokenizers import Encoding, Tokenizer
 
+from rag.base.errors import ConfigError
+
 
 class TokenRow(msgspec.Struct, frozen=True):
     """The ids of one input, special tokens included; `types` is 1 on the second text of a pair."""
@@ -19,15 +21,26 @@ class TokenRow(msgspec.Struct, frozen=True):
 
 def load_tokenizer(file: Path, max_length_tokens: int) -> Tokenizer:
     """A tokenizer that cuts at the model's limit and does not pad; safe to share between threads."""
-    tokenizer = Tokenizer.from_file(str(file))
+    return cut_at(Tokenizer.from_file(str(file)), max_length_tokens)
+
+
+def load_counter(file: Path) -> Tokenizer:
+    """A tokenizer that neither cuts nor pads, for measuring texts. Raises ConfigError."""
+    try:
+        return uncut(Tokenizer.from_file(str(file)))
+    except Exception as fault:  # the library raises plain Exception
+        raise ConfigError(f"{file} is no tokenizer of the tokenizers library: {type(fault).__name__}") from fault
+
+
+def cut_at(tokenizer: Tokenizer, max_length_tokens: int) -> Tokenizer:
+    """The tokenizer itself, set to cut there and not to pad."""
     tokenizer.enable_truncation(max_length=max_length_tokens)
     tokenizer.no_padding()
     return tokenizer
 
 
-def load_counter(file: Path) -> Tokenizer:
-    """A tokenizer that neither cuts nor pads, for measuring texts."""
-    tokenizer = Tokenizer.from_file(str(file))
+def uncut(tokenizer: Tokenizer) -> Tokenizer:
+    """The tokenizer itself, set neither to cut nor to pad."""
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer

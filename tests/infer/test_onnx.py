@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from rag.base.deadline import Deadline
 from rag.base.errors import ConfigError
 from rag.base.types import Work
-from rag.index.embedder import OnnxEmbedder
+from rag.index.embedders.onnx import OnnxEmbedder
 from rag.infer.models import damaged_files, open_model, shipped_models
 from rag.infer.onnx import MAX_PAD_WASTE, OnnxModel, mean_pooled, runs_of
 

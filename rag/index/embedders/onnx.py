@@ -8,6 +8,7 @@ from tokenizers import Tokenizer
 
 from rag.base.ports import Vectors
 from rag.base.types import Role, Work
+from rag.index.embedders.wire import unit
 from rag.infer.onnx import OnnxModel
 from rag.infer.tokens import TokenRow, load_tokenizer, text_rows
 
@@ -36,7 +37,8 @@ class OnnxEmbedder:
             rows = await asyncio.to_thread(text_rows, self._tokenizer, prefixed)
         else:
             rows = text_rows(self._tokenizer, prefixed)
-        return np.stack([vector for vector, _ in await self._model.run(self._cut(rows), work)])
+        vectors = np.stack([vector for vector, _ in await self._model.run(self._cut(rows), work)])
+        return vectors if self._model.folder.card.normalized else unit(vectors, f"model '{self.name}'")
 
     def _cut(self, rows: list[TokenRow]) -> list[TokenRow]:
         # An empty text still has its special tokens; a row without any would be an empty tensor.
