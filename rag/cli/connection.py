@@ -108,13 +108,14 @@ def _client(state: ServerState) -> httpx.AsyncClient:
 
 async def running_server(data_dir: Path) -> ServerState | None:
     """The server that holds the folder, if its state file is there and it answers."""
-    file = data_dir / STATE_FILE
+    state = _read_state(data_dir)
+    if state is None:
+        return None
     try:
-        state = msgspec.json.decode(file.read_bytes(), type=ServerState)
         os.kill(state.pid, 0)
         async with httpx.AsyncClient(timeout=PROBE_TIMEOUT_S) as client:
             reply = await client.get(f"{state.url}/livez")
-    except (OSError, msgspec.DecodeError, httpx.HTTPError):
+    except (OSError, httpx.HTTPError):
         return None
     return state if reply.status_code == httpx.codes.OK else None
 
@@ -131,8 +132,17 @@ def write_state(data_dir: Path, state: ServerState) -> None:
 
 
 def remove_state(data_dir: Path) -> None:
-    """Takes the word back at the end."""
-    (data_dir / STATE_FILE).unlink(missing_ok=True)
+    """Takes the word back at the end, unless another process has left its own in that place."""
+    state = _read_state(data_dir)
+    if state is not None and state.pid == os.getpid():
+        (data_dir / STATE_FILE).unlink(missing_ok=True)
+
+
+def _read_state(data_dir: Path) -> ServerState | None:
+    try:
+        return msgspec.json.decode((data_dir / STATE_FILE).read_bytes(), type=ServerState)
+    except (OSError, msgspec.DecodeError):
+        return None
 
 
 async def asked(client: httpx.AsyncClient, method: str, path: str, **request: Any) -> Any:

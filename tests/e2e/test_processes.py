@@ -38,6 +38,15 @@ def test_a_second_process_sends_its_documents_to_the_running_server(workspace: W
     assert len(workspace.listed()) == 1, "the folder opens again when the server has ended"
 
 
+def test_a_second_server_is_refused_and_the_first_one_is_still_found(workspace: Workspace) -> None:
+    workspace.write("tower.md", "The tower was built in 1889.")
+    with workspace.server():
+        refused = workspace.rag("serve", "--port", 0)
+        assert (refused.returncode, "in use" in refused.stderr) == (2, True)
+        assert workspace.ingest()["added"] == 1
+        assert len(workspace.listed()) == 1
+
+
 def test_keys_keep_others_out_and_this_user_in(workspace: Workspace) -> None:
     token = workspace.rag("keys", "create", "--subject", "ann", "--file", workspace.folder / "keys.json").stdout.strip()
     workspace.write("tower.md", "The tower was built in 1889.")
