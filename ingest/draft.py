@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 from msgspec import Struct
 
+from rag.base.errors import PermanentIngestError
 from rag.base.ids import digest, document_id
 from rag.base.text import normalised
 from rag.base.types import EVERYONE, Document, Metadata, Scalar
@@ -34,6 +35,7 @@ def document_of(draft: Draft, tenant: str, recipe: str) -> Document:
 
     Halves of surrogate pairs become U+FFFD: no store and no tokenizer takes them. The version covers the exact text and
     everything else that is stored, except `updated_at`: a file that was only touched is not indexed again.
+    Raises PermanentIngestError for a time that UTC cannot tell.
     """
     uri, title, text = _clean(draft.uri), _clean(draft.title).strip(), _clean(draft.text)
     title = title or name_of(uri)
@@ -73,7 +75,10 @@ def _clean_value(value: Scalar | Sequence[str]) -> Scalar | Sequence[str]:
 
 
 def _aware(instant: datetime) -> datetime:
-    return (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).astimezone(UTC)
+    try:
+        return (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).astimezone(UTC)
+    except OverflowError as error:
+        raise PermanentIngestError(f"its time {instant.isoformat()} lies outside of the years 1 to 9999 UTC") from error
 
 
 def filterable(values: Mapping[str, object]) -> dict[str, Scalar | tuple[str, ...]]:

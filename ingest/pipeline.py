@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
 
 from msgspec import Struct
 from tokenizers import Tokenizer
@@ -104,16 +105,17 @@ class Indexer:
         """
         started_s = self._clock()
         report = Report()
-        async for window in one_ahead(self._windows(items, tenant)):
-            results = await self._settle(window.documents, window.chunks, lambda: self._bulk_work(tenant))
-            outcomes = [
-                failed(document.uri, document.id, result) if isinstance(result, GroundwireError) else result
-                for document, result in results
-            ]
-            for outcome in (*window.failures, *outcomes):
-                report.count(outcome)
-                if progress:
-                    progress(outcome)
+        async with aclosing(one_ahead(self._windows(items, tenant))) as windows:
+            async for window in windows:
+                results = await self._settle(window.documents, window.chunks, lambda: self._bulk_work(tenant))
+                outcomes = [
+                    failed(document.uri, document.id, result) if isinstance(result, GroundwireError) else result
+                    for document, result in results
+                ]
+                for outcome in (*window.failures, *outcomes):
+                    report.count(outcome)
+                    if progress:
+                        progress(outcome)
         report.seconds = self._clock() - started_s
         return report
 
@@ -121,16 +123,17 @@ class Indexer:
         documents: list[Document] = []
         failures: list[Outcome] = []
         n_chars = 0
-        async for item in items:
-            try:
-                documents.append(self._accepted(item, tenant))
-                n_chars += len(documents[-1].text)
-            except IngestError as error:
-                failures.append(failed(item.uri, document_id(tenant, item.uri), error))
-            is_full = len(documents) + len(failures) >= self._config.window_documents
-            if is_full or n_chars >= self._config.window_chars:
-                yield await self._window(documents, failures)
-                documents, failures, n_chars = [], [], 0
+        async with aclosing(items):
+            async for item in items:
+                try:
+                    documents.append(self._accepted(item, tenant))
+                    n_chars += len(documents[-1].text)
+                except IngestError as error:
+                    failures.append(failed(item.uri, document_id(tenant, item.uri), error))
+                is_full = len(documents) + len(failures) >= self._config.window_documents
+                if is_full or n_chars >= self._config.window_chars:
+                    yield await self._window(documents, failures)
+                    documents, failures, n_chars = [], [], 0
         yield await self._window(documents, failures)
 
     def _accepted(self, item: Draft | Failure, tenant: str) -> Document:

@@ -40,7 +40,7 @@ Source = FileSource | StreamSource
 def find(patterns: Sequence[str], stdin: BinaryIO) -> Iterator[Source | Failure]:
     """The sources that paths, globs and "-" name: in the order given, folders by name, every file once.
 
-    What is missing or unreadable is a Failure. Raises InvalidInput for a pattern that matches nothing.
+    What is missing or unreadable is a Failure. Raises InvalidInput for a pattern that is empty or matches nothing.
     """
     seen: set[str] = set()
     for pattern in patterns:
@@ -55,6 +55,8 @@ def find(patterns: Sequence[str], stdin: BinaryIO) -> Iterator[Source | Failure]
 
 
 def _expanded(pattern: str) -> list[str]:
+    if not pattern:
+        raise InvalidInput("an empty path names nothing; write . for the current folder")
     path = os.path.expanduser(pattern)  # noqa: PTH111 - a pattern is not a path
     if os.path.lexists(path) or not glob.has_magic(path):
         return [path]
@@ -86,8 +88,16 @@ def _walk(path: str, parents: frozenset[str]) -> Iterator[FileSource | Failure]:
 
 
 def _file(resolved: str, status: os.stat_result) -> FileSource:
-    modified_at = datetime.fromtimestamp(status.st_mtime, UTC)
+    modified_at = instant(status.st_mtime)
     return FileSource(uri=_uri(resolved), path=resolved, size_bytes=status.st_size, modified_at=modified_at)
+
+
+def instant(unix_s: float) -> datetime:
+    """The time that a file system tells; now for one beyond the year 9999, which some of them keep."""
+    try:
+        return datetime.fromtimestamp(unix_s, UTC)
+    except (ValueError, OverflowError, OSError):
+        return datetime.now(UTC)
 
 
 def _failure(path: str, reason: str) -> Failure:

@@ -44,13 +44,15 @@ class ParserPool:
 
     async def parse_file(self, path: str) -> Parsed:
         """The text of a file. Raises PermanentIngestError, TransientIngestError."""
-        return await self._parse(self._request(name=os.path.basename(path), path=path))  # noqa: PTH119 - also bytes
+        encoded = os.fsencode(path)
+        name = os.path.basename(encoded).decode("utf-8", "replace")  # noqa: PTH119 - a Path takes no bytes
+        return await self._parse(self._request(name=name, path=encoded))
 
     async def parse_bytes(self, data: bytes, name: str) -> Parsed:
         """The text of a file that is not on disk; `name` says of what type it is."""
         return await self._parse(self._request(name=name, data=data))
 
-    def _request(self, *, name: str, path: str | None = None, data: bytes | None = None) -> Request:
+    def _request(self, *, name: str, path: bytes | None = None, data: bytes | None = None) -> Request:
         limits = self._config
         return Request(
             name=name, path=path, data=data, max_bytes=limits.max_file_bytes, timeout_s=limits.parse_timeout_s

@@ -16,10 +16,10 @@ OUT_OF_MEMORY: Final = "parsing it takes more memory than parse_memory_bytes all
 
 
 class Request(Struct, frozen=True, kw_only=True):
-    """Parse the file at `path`, or these bytes; `name` says of what type they are."""
+    """Parse the file at `path`, or these bytes; `name` says of what type they are. A path may be no UTF-8."""
 
     name: str
-    path: str | None = None
+    path: bytes | None = None
     data: bytes | None = None
     max_bytes: int
     timeout_s: float

@@ -57,7 +57,7 @@ def _fault(error: Exception) -> str:
 def _read(request: Request) -> bytes:
     if request.path is None:
         return _within(request.data or b"", request.max_bytes)
-    with Path(request.path).open("rb") as file:
+    with Path(os.fsdecode(request.path)).open("rb") as file:
         return _within(file.read(request.max_bytes + 1), request.max_bytes)
 
 

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.draft import Draft, document_of, filterable, name_of
+from rag.base.errors import PermanentIngestError
 from rag.base.types import Document
 
 
@@ -41,6 +42,12 @@ def test_instants_are_in_utc() -> None:
     assert document(updated_at=datetime(2020, 1, 1)).updated_at == datetime(2020, 1, 1, tzinfo=UTC)  # noqa: DTZ001
     east = datetime(2020, 1, 1, tzinfo=timezone(timedelta(hours=2)))
     assert document(updated_at=east).updated_at.utcoffset() == timedelta(0)
+
+
+def test_an_instant_that_utc_cannot_tell_is_refused() -> None:
+    first = datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=14)))
+    with pytest.raises(PermanentIngestError, match="years 1 to 9999"):
+        document(updated_at=first)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 import pytest
 from hypothesis import given, settings
@@ -125,6 +125,25 @@ class FailingEmbedder(HashingEmbedder):
             self.times -= 1
             raise self.error
         return await super().embed(texts, role, work)
+
+
+async def test_a_run_that_ends_early_lets_go_of_what_it_reads() -> None:
+    class Failing(MemoryStore):
+        async def put(self, documents: Sequence[IndexedDocument]) -> None:
+            raise Unavailable("down")
+
+    closed: list[bool] = []
+
+    async def items() -> AsyncGenerator[Draft, None]:
+        try:
+            for at in range(100):
+                yield Draft(uri=f"doc:{at}", text=f"cat {at}")
+        finally:
+            closed.append(True)
+
+    with pytest.raises(Unavailable):
+        await an_indexer(Failing()).run(items(), TENANT)
+    assert closed == [True]
 
 
 async def test_a_failed_batch_costs_its_documents_only() -> None:

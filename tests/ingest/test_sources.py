@@ -1,11 +1,12 @@
 import os
+from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
 
 import pytest
 
 from ingest.outcome import Failure
-from ingest.sources import FileSource, Source, StreamSource, find
+from ingest.sources import FileSource, Source, StreamSource, find, instant
 from rag.base.errors import InvalidInput
 
 
@@ -42,6 +43,11 @@ def test_a_pattern_that_matches_nothing_is_an_error(folder: Path) -> None:
         found(f"{folder}/*.pdf")
 
 
+def test_an_empty_path_is_not_the_current_folder() -> None:
+    with pytest.raises(InvalidInput, match="empty"):
+        found("")
+
+
 def test_a_name_with_brackets_is_a_name_where_it_exists(folder: Path) -> None:
     (folder / "[1].txt").write_text("x")
     assert names(folder / "[1].txt") == ["%5B1%5D.txt"]
@@ -53,6 +59,11 @@ def test_a_file_knows_its_uri_size_and_time(folder: Path) -> None:
     assert isinstance(source, FileSource)
     assert source.uri == (folder / "a.txt").resolve().as_uri()
     assert (source.size_bytes, source.modified_at.timestamp()) == (5, 1_000_000)
+
+
+@pytest.mark.parametrize("unix_s", [1e12, 1e30, -1e12])
+def test_a_time_outside_of_the_calendar_is_replaced(unix_s: float) -> None:
+    assert instant(unix_s) <= datetime.now(UTC)
 
 
 def test_links_are_followed_once_and_loops_end(folder: Path) -> None:

@@ -60,6 +60,13 @@ async def test_files_and_bytes_are_parsed_side_by_side(tmp_path: Path) -> None:
         assert (await pool.parse_bytes(b"<p>cat</p>", "a.html")).text == "cat\n"
 
 
+async def test_a_name_that_is_no_utf8_is_read_all_the_same(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"caf\xe9.md")
+    path.write_text("# cat\n")
+    async with ParserPool(config()) as pool:
+        assert (await pool.parse_file(str(path))).title == "cat"
+
+
 async def test_limits_and_missing_files_are_reasons(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("x" * 101)
     async with ParserPool(config(max_file_bytes=100)) as pool:
