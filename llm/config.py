@@ -63,4 +63,15 @@ class GeminiConfig(RemoteConfig, frozen=True, kw_only=True, tag_field="kind", ta
     base_url: Url = "https://generativelanguage.googleapis.com/v1beta"
 
 
-ModelConfig = ExtractiveConfig | OpenAIConfig | AnthropicConfig | GeminiConfig
+class BedrockConfig(RemoteConfig, frozen=True, kw_only=True, tag_field="kind", tag="bedrock"):
+    """Amazon Bedrock's ConverseStream. `model` is a model's id, an inference profile or an ARN.
+
+    With `api_key`, a Bedrock API key is sent; without it, requests are signed with the credentials that AWS's tools
+    would find, which needs the extra `bedrock`. `base_url` is for endpoints of a private network.
+    """
+
+    region: Annotated[str, Meta(pattern=r"^[a-z0-9-]+$")]
+    base_url: Url | None = None
+
+
+ModelConfig = ExtractiveConfig | OpenAIConfig | AnthropicConfig | GeminiConfig | BedrockConfig

@@ -7,7 +7,8 @@ from typing import assert_never
 import httpx
 
 from llm.anthropic import AnthropicWire
-from llm.config import AnthropicConfig, ExtractiveConfig, GeminiConfig, ModelConfig, OpenAIConfig
+from llm.bedrock import BedrockWire
+from llm.config import AnthropicConfig, BedrockConfig, ExtractiveConfig, GeminiConfig, ModelConfig, OpenAIConfig
 from llm.extractive import ExtractiveModel, embedding_scorer
 from llm.gemini import GeminiWire
 from llm.openai import OpenAIWire
@@ -39,7 +40,7 @@ async def _opened(
     return RemoteModel(_wire(config), await stack.enter_async_context(transport(config.max_connections)))
 
 
-def _wire(config: OpenAIConfig | AnthropicConfig | GeminiConfig) -> Wire:
+def _wire(config: OpenAIConfig | AnthropicConfig | GeminiConfig | BedrockConfig) -> Wire:
     match config:
         case OpenAIConfig():
             return OpenAIWire(config)
@@ -47,5 +48,7 @@ def _wire(config: OpenAIConfig | AnthropicConfig | GeminiConfig) -> Wire:
             return AnthropicWire(config)
         case GeminiConfig():
             return GeminiWire(config)
+        case BedrockConfig():
+            return BedrockWire(config)
         case _:
             assert_never(config)

@@ -23,7 +23,7 @@ FailureKind = Literal[
 
 DEFAULT_RETRY_AFTER_S = 5.0  # for a rate limit that does not say when to come back
 
-_TRANSIENT = (408, 409)  # of those below 500
+_TRANSIENT = (408, 409, 424)  # of those below 500; 424 is Bedrock's for a model that failed
 _IN_STREAM_STATUS = 502  # an error that says neither code nor type
 _STATUS_BY_WORD = {
     # OpenAI and those who imitate it
@@ -56,6 +56,17 @@ _STATUS_BY_WORD = {
     "internal": 500,
     "unavailable": 503,
     "deadline_exceeded": 504,
+    # Bedrock
+    "validationexception": 400,
+    "accessdeniedexception": 403,
+    "resourcenotfoundexception": 404,
+    "modeltimeoutexception": 408,
+    "modelerrorexception": 424,
+    "modelstreamerrorexception": 424,
+    "throttlingexception": 429,
+    "modelnotreadyexception": 429,
+    "internalserverexception": 500,
+    "serviceunavailableexception": 503,
 }
 _NO_ADMISSION = frozenset(
     {
@@ -72,13 +83,10 @@ _NO_ADMISSION = frozenset(
 _TOO_LONG = frozenset({"context_length_exceeded", "string_above_max_length", "exceed_context_size_error"})
 _POLICY = frozenset({"content_filter", "content_policy_violation", "responsibleaipolicyviolation"})
 
-# A plain 400 that only its message explains. Wordings change, so a match sharpens the class and nothing relies on it.
-_TELLING: tuple[tuple[re.Pattern[str], FailureKind], ...] = (
-    (
-        re.compile(r"(?:prompt|input) is too long|input token count|maximum context length", re.IGNORECASE),
-        "context_length",
-    ),
-    (re.compile(r"credit balance is too low|specified (?:workspace )?API usage limits", re.IGNORECASE), "credentials"),
+# What only the message tells. Wordings change, so a match sharpens the class and nothing relies on it.
+_SAYS_TOO_LONG = re.compile(r"(?:prompt|input) is too long|input token count|maximum context length", re.IGNORECASE)
+_SAYS_SPENT = re.compile(
+    r"credit balance is too low|specified (?:workspace )?API usage limits|too many tokens per day", re.IGNORECASE
 )
 _UNFIT_FOR_PRINT = re.compile(r"[^A-Za-z0-9_.:-]")
 
@@ -140,7 +148,7 @@ def _status_in_stream(error: WireError, words: list[str]) -> int:
 
 
 def _kind(status: int, words: frozenset[str], message: str) -> FailureKind:
-    if status in (401, 402, 403) or words & _NO_ADMISSION:
+    if status in (401, 402, 403) or words & _NO_ADMISSION or _SAYS_SPENT.search(message):
         return "credentials"
     if status == 429:
         return "rate_limit"
@@ -157,4 +165,4 @@ def _fault(status: int, words: frozenset[str], message: str) -> FailureKind:
         return "content_policy"
     if status == 404 or status < 400:
         return "model_missing"
-    return next((kind for pattern, kind in _TELLING if pattern.search(message)), "rejected")
+    return "context_length" if _SAYS_TOO_LONG.search(message) else "rejected"

@@ -11,7 +11,8 @@ import pytest
 from msgspec import Struct
 
 from llm.anthropic import AnthropicWire
-from llm.config import AnthropicConfig, ExtractiveConfig, GeminiConfig, OpenAIConfig
+from llm.bedrock import BedrockWire
+from llm.config import AnthropicConfig, BedrockConfig, ExtractiveConfig, GeminiConfig, OpenAIConfig
 from llm.extractive import ExtractiveModel, embedding_scorer
 from llm.gemini import GeminiWire
 from llm.openai import OpenAIWire
@@ -19,9 +20,11 @@ from llm.remote import RemoteModel, Wire
 from rag.base.deadline import Deadline
 from rag.base.errors import BadDependency, DeadlineExceeded, QuotaExceeded, Unavailable
 from rag.base.ports import ChatModel
+from rag.base.secret import Secret
 from rag.base.types import Finished, ModelEvent, Prompt, TextDelta, Usage
 from tests.fakes import HashingEmbedder, ScriptedModel
 from tests.prompts import a_prompt
+from tests.upstream import aws_event
 
 PROMISED = (BadDependency, Unavailable, DeadlineExceeded, QuotaExceeded)
 TEXT = "The oil embargo began in October 1973. Prices rose to 12 dollars."
@@ -58,6 +61,13 @@ SPEECHES = {
         question=lambda body: body["contents"][-1]["parts"][0]["text"],
         word=lambda word: sse({"candidates": [{"content": {"parts": [{"text": word}]}}]}),
         end=sse({"candidates": [{"finishReason": "STOP"}]}),
+    ),
+    "bedrock": Speech(
+        wire=BedrockWire(BedrockConfig(model="m", region="eu-west-1", api_key=Secret("k"))),
+        question=lambda body: body["messages"][-1]["content"][0]["text"],
+        word=lambda word: aws_event("contentBlockDelta", {"delta": {"text": word}, "contentBlockIndex": 0}),
+        end=aws_event("messageStop", {"stopReason": "end_turn"})
+        + aws_event("metadata", {"usage": {"inputTokens": 7, "outputTokens": 5, "totalTokens": 12}}),
     ),
 }
 

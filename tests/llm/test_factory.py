@@ -5,7 +5,7 @@ import httpx
 import msgspec
 import pytest
 
-from llm.config import AnthropicConfig, ExtractiveConfig, GeminiConfig, ModelConfig, OpenAIConfig
+from llm.config import AnthropicConfig, BedrockConfig, ExtractiveConfig, GeminiConfig, ModelConfig, OpenAIConfig
 from llm.factory import open_models
 from rag.base.errors import ConfigError
 from rag.base.secret import Secret
@@ -32,12 +32,19 @@ class Pools:
 async def test_each_configuration_becomes_its_model_and_pools_live_as_long_as_the_context():
     pools = Pools()
     claude = AnthropicConfig(model="claude", max_connections=9)
+    nova = BedrockConfig(model="nova", region="eu-west-1", api_key=Secret("k"), max_connections=5)
     gemini = GeminiConfig(model="gemini", max_connections=3)
-    configs: dict[str, ModelConfig] = {"quotes": ExtractiveConfig(), "big": OPENAI, "other": claude, "third": gemini}
+    configs: dict[str, ModelConfig] = {
+        "quotes": ExtractiveConfig(),
+        "big": OPENAI,
+        "other": claude,
+        "third": gemini,
+        "aws": nova,
+    }
     async with open_models(configs, embedder=HashingEmbedder(), transport=pools) as models:
-        names = {"quotes": "extractive@1", "big": "gpt", "other": "claude", "third": "gemini"}
+        names = {"quotes": "extractive@1", "big": "gpt", "other": "claude", "third": "gemini", "aws": "nova"}
         assert {name: model.name for name, model in models.items()} == names
-        assert pools.open == [7, 9, 3]
+        assert pools.open == [7, 9, 3, 5]
     assert pools.open == []
 
 
@@ -60,6 +67,11 @@ async def test_a_fault_in_one_model_closes_the_pools_of_the_others():
         'kind = "openai"\nbase_url = "https://x/v1"\nmodel = "m"\nidle_timeout_s = 0',
         'kind = "extractive"\nmax_sentences = 0',
         'kind = "extractive"\nbase_url = "https://x/v1"',
+        'kind = "bedrock"\nmodel = "m"',
+        'kind = "bedrock"\nmodel = "m"\nregion = "EU/../"',
+        'kind = "gemini"',
+        'kind = "anthropic"\nmodel = ""',
+        'kind = "anthropic"\nmodel = "m"\nregion = "eu-west-1"',
         'kind = "oracle"',
     ],
 )
