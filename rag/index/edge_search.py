@@ -12,12 +12,12 @@ from qdrant_edge import EdgeShard, Query, QueryBatchRequest, QueryRequest, Score
 
 from rag.base.errors import GroundwireError, Unavailable
 from rag.base.ports import Retrieval
-from rag.base.types import Passage
 from rag.index.edge_shard import edge_filter
 from rag.index.frequencies import DocumentFrequencies
 from rag.index.fusion import Fused, Ranking
 from rag.index.hybrid import BM25, DENSE, Hybrid, Leg, Outcome, Plan, candidates
-from rag.index.payload import identifier_of, point_id, read_passage
+from rag.index.payload import Payload, audience_of, identifier_of, point_id, read_passage
+from rag.index.selection import Selection, covers, joined
 
 
 class EdgeSearch(Struct, frozen=True):
@@ -28,13 +28,21 @@ class EdgeSearch(Struct, frozen=True):
     def run(self, shard: EdgeShard, frequencies: DocumentFrequencies, requests: Sequence[Retrieval]) -> list[Outcome]:
         """One outcome per request, in order. The frequencies are those of the shard."""
         fused = self._search(shard, frequencies, [self.hybrid.plan(request) for request in requests])
-        passages = _passages(shard, [found.id for one in fused if isinstance(one, list) for found in one])
-        return [candidates(one, passages) if isinstance(one, list) else one for one in fused]
+        stored = _stored(shard, [found.id for one in fused if isinstance(one, list) for found in one])
+        passages = {identifier: read_passage(identifier, payload) for identifier, payload in stored.items()}
+        # The filter that found a chunk rests on counts kept apart from it: a fault in those must not show it to others.
+        audiences = {identifier: audience_of(payload) for identifier, payload in stored.items()}
+        return [
+            candidates([found for found in one if covers(request.access, *audiences[found.id])], passages)
+            if isinstance(one, list)
+            else one
+            for request, one in zip(requests, fused, strict=True)
+        ]
 
     def _search(
         self, shard: EdgeShard, frequencies: DocumentFrequencies, plans: Sequence[Plan | GroundwireError]
     ) -> list[list[Fused] | GroundwireError]:
-        queries = [_query(plan, leg, frequencies) for plan in plans if isinstance(plan, Plan) for leg in plan.legs]
+        queries = [query for plan in plans if isinstance(plan, Plan) for query in _queries(plan, frequencies)]
         try:
             results = iter(shard.query_batch(QueryBatchRequest(queries)))
         except Exception as error:  # noqa: BLE001 - the vendor raises nothing more specific
@@ -47,17 +55,23 @@ class EdgeSearch(Struct, frozen=True):
         ]
 
 
-def _query(plan: Plan, leg: Leg, frequencies: DocumentFrequencies) -> QueryRequest:
-    wanted = edge_filter(plan.wanted)
+def _queries(plan: Plan, frequencies: DocumentFrequencies) -> list[QueryRequest]:
+    """One query per leg. Only chunks have vectors, so the kind need not be asked for."""
+    sight = frequencies.audiences.seen_by(plan.access)
+    wanted = edge_filter(joined(Selection(must=sight.clauses), plan.wanted))
+    return [
+        QueryRequest(limit=plan.depth, query=_nearest(plan, leg, frequencies), filter=wanted, with_payload=False)
+        for leg in plan.legs
+    ]
+
+
+def _nearest(plan: Plan, leg: Leg, frequencies: DocumentFrequencies) -> Query:
     match leg:
         case "dense":
-            nearest = Query.Nearest(plan.vector.tolist(), using=DENSE)
-            return QueryRequest(limit=plan.depth, query=nearest, filter=wanted, with_payload=False)
+            return Query.Nearest(plan.vector.tolist(), using=DENSE)
         case "bm25":
             words = plan.words.indices
-            weighted = SparseVector(words, frequencies.weights(words, plan.access))
-            nearest = Query.Nearest(weighted, using=BM25)
-            return QueryRequest(limit=plan.depth, query=nearest, filter=wanted, with_payload=False)
+            return Query.Nearest(SparseVector(words, frequencies.weights(words, plan.access)), using=BM25)
         case _ as never:
             assert_never(never)
 
@@ -72,10 +86,9 @@ def _ranking(points: Sequence[ScoredPoint]) -> Ranking:
     return [(identifier_of(point.id), point.score) for point in points]
 
 
-def _passages(shard: EdgeShard, identifiers: Sequence[str]) -> dict[str, Passage]:
+def _stored(shard: EdgeShard, identifiers: Sequence[str]) -> dict[str, Payload]:
     points = [point_id(identifier) for identifier in dict.fromkeys(identifiers)]
     if not points:
         return {}
     records = shard.retrieve(list(points), with_payload=True, with_vector=False)
-    found = {identifier_of(record.id): record.payload or {} for record in records}
-    return {identifier: read_passage(identifier, payload) for identifier, payload in found.items()}
+    return {identifier_of(record.id): record.payload or {} for record in records}

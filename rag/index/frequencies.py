@@ -1,25 +1,17 @@
 """How many of the chunks that a caller may see hold a word: what BM25 takes from the corpus.
 
-Chunks of one tenant and one acl form a class, and whoever sees one chunk of a class sees them all. So the counts are
-kept for each class, and those of a caller are the sums over the classes that the caller sees: exact, whatever else is
-stored, and without looking at a chunk.
+The counts are kept for each audience, and those of a caller are the sums over the audiences that the caller belongs to:
+exact, whatever else is stored, and without looking at a chunk.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Final
 
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
 from rag.base.types import Access
-from rag.index.selection import covers
-
-MAX_CALLERS: Final = 1_024
-"""Callers whose classes are remembered until the next change: a byte for each class."""
-
-Class = tuple[str, frozenset[str]]
-"""Tenant and acl."""
+from rag.index.audiences import Audiences
 
 
 class ChunkWords(Struct, frozen=True, eq=False):
@@ -30,26 +22,17 @@ class ChunkWords(Struct, frozen=True, eq=False):
     words: NDArray[np.uint32]
 
 
-class _Seen(Struct, frozen=True, eq=False):
-    """What a caller sees: the classes as a mask by number, and how many chunks they have."""
-
-    classes: NDArray[np.bool_]
-    n_chunks: int
-
-
 class DocumentFrequencies:
     """Counts kept in step with a store. Reading is safe from several threads while nobody writes.
 
-    One sorted table (word, class) -> number of chunks: 12 bytes an entry. 100,000 chunks of one class and 200,000
+    One sorted table (word, audience) -> number of chunks: 12 bytes an entry. 100,000 chunks of one audience and 200,000
     different words take 2.4 MB; if every document has an acl of its own, 60 MB.
     """
 
     def __init__(self) -> None:
-        self._classes: dict[Class, int] = {}
-        self._n_chunks: list[int] = []
+        self.audiences = Audiences()
         self._keys = np.zeros(0, dtype=np.uint64)
         self._counts = np.zeros(0, dtype=np.int32)
-        self._seen: dict[Access, _Seen] = {}
 
     def add(self, chunks: Iterable[ChunkWords]) -> None:
         """Counts chunks that were stored. One call costs a pass over the table: give many at once."""
@@ -71,11 +54,11 @@ class DocumentFrequencies:
 
     def of(self, words: Sequence[int], access: Access) -> tuple[int, NDArray[np.int64]]:
         """How many chunks the caller sees, and how many of those hold each of the words."""
-        seen = self._seen_by(access)
+        seen = self.audiences.seen_by(access)
         first = np.array(words, dtype=np.uint64) << np.uint64(32)
         starts = np.searchsorted(self._keys, first)
         stops = np.searchsorted(self._keys, first + np.uint64(2**32 - 1), side="right")
-        n_holders = [self._sum(start, stop, seen.classes) for start, stop in zip(starts, stops, strict=True)]
+        n_holders = [self._sum(start, stop, seen.audiences) for start, stop in zip(starts, stops, strict=True)]
         return seen.n_chunks, np.array(n_holders, dtype=np.int64)
 
     def weights(self, words: Sequence[int], access: Access) -> list[float]:
@@ -89,8 +72,8 @@ class DocumentFrequencies:
         return weights
 
     def _sum(self, start: int, stop: int, seen: NDArray[np.bool_]) -> int:
-        classes = self._keys[start:stop] & np.uint64(2**32 - 1)
-        return int(self._counts[start:stop][seen[classes]].sum())
+        audiences = self._keys[start:stop] & np.uint64(2**32 - 1)
+        return int(self._counts[start:stop][seen[audiences]].sum())
 
     def _find(self, keys: NDArray[np.uint64]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
         """Where each key stands or would stand, and whether it is there."""
@@ -102,28 +85,9 @@ class DocumentFrequencies:
 
     def _tally(self, chunks: Iterable[ChunkWords], sign: int) -> tuple[NDArray[np.uint64], NDArray[np.int32]]:
         """The keys that the chunks have, sorted, each with the number of chunks; the chunks themselves are counted."""
-        self._seen.clear()
         parts = [np.zeros(0, dtype=np.uint64)]
         for chunk in chunks:
-            number = self._number((chunk.tenant, frozenset(chunk.acl)))
-            self._n_chunks[number] += sign
+            number = self.audiences.count((chunk.tenant, frozenset(chunk.acl)), sign)
             parts.append((chunk.words.astype(np.uint64) << np.uint64(32)) | np.uint64(number))
         keys, n_holders = np.unique(np.concatenate(parts), return_counts=True)
         return keys, n_holders.astype(np.int32)
-
-    def _number(self, described: Class) -> int:
-        number = self._classes.setdefault(described, len(self._classes))
-        if number == len(self._n_chunks):
-            self._n_chunks.append(0)
-        return number
-
-    def _seen_by(self, access: Access) -> _Seen:
-        seen = self._seen.get(access)
-        if seen is None:
-            classes = np.array([covers(access, tenant, acl) for tenant, acl in self._classes], dtype=np.bool_)
-            n_chunks = sum(self._n_chunks[number] for number in np.flatnonzero(classes))
-            seen = _Seen(classes, n_chunks)
-            if len(self._seen) >= MAX_CALLERS:
-                self._seen.clear()
-            self._seen[access] = seen
-        return seen

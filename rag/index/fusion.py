@@ -3,7 +3,7 @@
 Pure: the same rankings give the same order, ties broken by id.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from statistics import fmean, pstdev
 from typing import assert_never
 
@@ -35,15 +35,28 @@ def fuse(rankings: Mapping[Origin, Ranking], config: FusionConfig, limit: int) -
       fusion, Mazzeschi 2023), kept within 0 and 1.
     """
     scores: dict[str, float] = {}
-    legs: dict[str, list[LegScore]] = {}
-    for origin, ranking in rankings.items():
-        ordered = sorted(ranking, key=lambda entry: (-entry[1], entry[0]))
+    ordered = {origin: sorted(ranking, key=_best_first) for origin, ranking in rankings.items()}
+    for origin, ranking in ordered.items():
         weight = _weight(origin, config)
-        for rank, ((found, score), part) in enumerate(zip(ordered, contributions(ordered, config), strict=True), 1):
+        for (found, _), part in zip(ranking, contributions(ranking, config), strict=True):
             scores[found] = scores.get(found, 0.0) + weight * part
-            legs.setdefault(found, []).append(LegScore(origin=origin, score=score, rank=rank))
-    best = sorted(scores, key=lambda found: (-scores[found], found))[:limit]
-    return [_fused(found, scores[found], rank, legs[found]) for rank, found in enumerate(best, 1)]
+    best = sorted(scores.items(), key=_best_first)[:limit]
+    legs = _legs(ordered, {found for found, _ in best})
+    return [_fused(found, score, rank, legs[found]) for rank, (found, score) in enumerate(best, 1)]
+
+
+def _best_first(entry: tuple[str, float]) -> tuple[float, str]:
+    return -entry[1], entry[0]
+
+
+def _legs(ordered: Mapping[Origin, Ranking], wanted: Collection[str]) -> dict[str, list[LegScore]]:
+    """How each leg scored the wanted ids; the others, most of them, need no objects."""
+    legs: dict[str, list[LegScore]] = {found: [] for found in wanted}
+    for origin, ranking in ordered.items():
+        for rank, (found, score) in enumerate(ranking, 1):
+            if found in legs:
+                legs[found].append(LegScore(origin=origin, score=score, rank=rank))
+    return legs
 
 
 def contributions(ordered: Ranking, config: FusionConfig) -> list[float]:

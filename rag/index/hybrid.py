@@ -14,7 +14,7 @@ from rag.index.bm25 import Bm25Encoder
 from rag.index.config import FusionConfig
 from rag.index.filters import Fields
 from rag.index.fusion import Fused, Ranking, fuse
-from rag.index.selection import Selection, selected
+from rag.index.selection import Selection, meeting
 
 DENSE: Final = "dense"
 BM25: Final = "bm25"
@@ -27,7 +27,7 @@ Outcome = list[Candidate] | GroundwireError
 
 
 class Plan(Struct, frozen=True, kw_only=True):
-    """One question as a store is to be asked.
+    """One question as a store is to be asked: for chunks that `access` covers and that are among the `wanted`.
 
     Word statistics are taken from all chunks that `access` covers and no others: a score must not tell that a hidden
     document holds a word.
@@ -68,7 +68,7 @@ class Hybrid(Struct, frozen=True):
             vector=request.vector,
             words=words,
             access=request.access,
-            wanted=selected(request.access, request.filters, self.fields, "chunk"),
+            wanted=meeting(request.filters, self.fields),
             depth=max(self.fusion.depth, request.limit),
             limit=request.limit,
         )

@@ -86,7 +86,7 @@ def point_id(identifier: str) -> str:
 
 def identifier_of(point: object) -> str:
     """The id of the chunk or document whose point this is; stores give UUIDs or their spelling."""
-    return UUID(str(point)).hex
+    return (point if isinstance(point, UUID) else UUID(str(point))).hex
 
 
 def record_payload(record: DocumentRecord, replaces: Sequence[str] = ()) -> Payload:
@@ -158,6 +158,11 @@ def read_passage(identifier: str, payload: Payload) -> Passage:
         updated_at=stored.updated_at,
         metadata=_read_metadata(stored),
     )
+
+
+def audience_of(payload: Payload) -> tuple[str, frozenset[str]]:
+    """The tenant and the acl of the chunk or document with that payload."""
+    return payload["tenant"], frozenset(payload["acl"])
 
 
 def _chunk_payload(chunk: Chunk, shared: Mapping[str, Any]) -> _ChunkPayload:

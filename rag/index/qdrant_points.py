@@ -14,7 +14,7 @@ from rag.index.bm25 import Bm25Encoder
 from rag.index.config import FieldType
 from rag.index.hybrid import BM25, DENSE, Leg, Plan
 from rag.index.payload import chunk_payloads, identifier_of, point_id, read_passage, record_payload
-from rag.index.selection import Clause, OneOf, Selection, Test, Within, visible
+from rag.index.selection import Clause, OneOf, Selection, Test, Within, joined, visible
 
 _TYPES: Final[Mapping[FieldType, models.PayloadSchemaType]] = {
     "keyword": models.PayloadSchemaType.KEYWORD,
@@ -35,7 +35,8 @@ def payload_indexes(stored: Mapping[str, FieldType]) -> dict[str, models.Payload
 
 def query(plan: Plan, leg: Leg) -> models.QueryRequest:
     """One leg of a planned question: ids and scores only."""
-    wanted = server_filter(plan.wanted)
+    seen = visible(plan.access, "chunk")
+    wanted = server_filter(joined(seen, plan.wanted))
     match leg:
         case "dense":
             return models.QueryRequest(query=plan.vector.tolist(), using=DENSE, filter=wanted, limit=plan.depth)

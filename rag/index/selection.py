@@ -59,18 +59,27 @@ def covers(access: Access, tenant: str, acl: frozenset[str]) -> bool:
     return access.tenant == tenant and (access.grants is None or not access.grants.isdisjoint(acl))
 
 
-def selected(access: Access, filters: Filters, fields: Fields, kind: Kind | None = None) -> Selection:
-    """What the caller may see and asked for.
+def meeting(filters: Filters, fields: Fields) -> Selection:
+    """Points that meet the filters, whoever may see them: part of a selection, never all of it.
 
     A chunk holds every field of its document, so a selection of both kinds takes documents whole.
     """
-    base = visible(access, kind)
-    must = [*base.must]
+    must: list[Clause] = []
     must_not: list[Clause] = []
     for condition in filters:
         negated = not isinstance(condition, Range) and condition.negated
         (must_not if negated else must).append(_clause(condition, fields))
     return Selection(must=tuple(must), must_not=tuple(must_not))
+
+
+def selected(access: Access, filters: Filters, fields: Fields, kind: Kind | None = None) -> Selection:
+    """What the caller may see and asked for."""
+    return joined(visible(access, kind), meeting(filters, fields))
+
+
+def joined(one: Selection, other: Selection) -> Selection:
+    """The points that both select."""
+    return Selection(must=(*one.must, *other.must), must_not=(*one.must_not, *other.must_not))
 
 
 def chunks_of(document_id: str, versions: Sequence[str]) -> Selection:

@@ -19,6 +19,7 @@ from rag.index.config import Bm25Config, EdgeConfig, FieldType, FusionConfig
 from rag.index.edge import EdgeStore
 from rag.index.edge_words import counted
 from rag.index.filters import Fields, parse_filters
+from rag.index.frequencies import DocumentFrequencies
 from tests.building import DIMENSION, EMBEDDER, document, question
 
 ALL = managed_in("acme")
@@ -181,6 +182,15 @@ async def test_a_replacement_that_fails_anywhere_leaves_one_version(tmp_path: Pa
     assert store._frequencies.weights(words, ALL) == counted(store._shard).weights(words, ALL)
     await store.put([await document("a.txt", ["newest words"])])
     assert await texts(store) == {"newest words"}
+    await store.close()
+
+
+async def test_a_fault_in_the_counts_shows_nobody_what_is_hidden(tmp_path: Path) -> None:
+    store = await opened(tmp_path)
+    await store.put([await document("a.txt", ["my words"]), await document("b.txt", ["other words"], tenant="zeta")])
+    store._frequencies = DocumentFrequencies()
+    assert store._frequencies.audiences.seen_by(ALL).clauses == (), "the filter selects everything"
+    assert await texts(store) == {"my words"}
     await store.close()
 
 

@@ -20,7 +20,7 @@ from rag.index.edge import EdgeStore
 from rag.index.edge_shard import edge_filter
 from rag.index.edge_words import counted
 from rag.index.filters import Fields, parse_filters
-from rag.index.frequencies import MAX_CALLERS, ChunkWords, DocumentFrequencies
+from rag.index.frequencies import ChunkWords, DocumentFrequencies
 from rag.index.hybrid import BM25
 from rag.index.selection import covers, visible
 from tests.building import DIMENSION, EMBEDDER, document, question
@@ -73,13 +73,6 @@ def test_a_rare_word_weighs_more_and_none_less_than_nothing() -> None:
     assert weights == pytest.approx([math.log(1 + 0.5 / 3.5), math.log(1 + 2.5 / 1.5), math.log(1 + 3.5 / 0.5)])
     assert frequencies.weights([1], managed_in("zeta")) == pytest.approx([math.log(2)])
     assert frequencies.weights([], managed_in("acme")) == []
-
-
-def test_no_number_of_callers_fills_the_memory() -> None:
-    frequencies = DocumentFrequencies()
-    for caller in range(MAX_CALLERS + 10):
-        frequencies.weights([1], Access(tenant="acme", grants=frozenset({f"user:{caller}"})))
-    assert len(frequencies._seen) <= MAX_CALLERS
 
 
 VOCABULARY = ["apples", "pears", "kiwis", "cherries", "the"]
