@@ -13,6 +13,7 @@ from llm.extractive import ExtractiveModel, embedding_scorer
 from llm.gemini import GeminiWire
 from llm.openai import OpenAIWire
 from llm.remote import RemoteModel, Wire
+from llm.sigv4 import aws_signer
 from rag.base.ports import ChatModel, Embedder
 from rag.infer.transport import open_transport
 
@@ -49,6 +50,6 @@ def _wire(config: OpenAIConfig | AnthropicConfig | GeminiConfig | BedrockConfig)
         case GeminiConfig():
             return GeminiWire(config)
         case BedrockConfig():
-            return BedrockWire(config)
+            return BedrockWire(config, sign=None if config.api_key else aws_signer(config.region))
         case _:
             assert_never(config)

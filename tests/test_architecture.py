@@ -30,6 +30,7 @@ CALLED_ONCE = {"__init__", "open", "open_store", "render"}  # in compose or in t
 # Each vendor's library has one home; a path without a suffix is a package, and all of it may import the vendor.
 HOMES = {
     "aiohttp": {"rag/infer/transport.py"},
+    "botocore": {"llm/sigv4.py"},
     "granian": {"rag/serve/server.py"},
     "httpx_aiohttp": {"rag/infer/transport.py"},
     "huggingface_hub": {"rag/infer/hub.py"},
@@ -45,6 +46,7 @@ ENTRY = PROJECT["scripts"]["rag"].partition(":")[0]
 LIGHT = f"import sys, {ENTRY}; print(*sorted({{name.partition('.')[0] for name in sys.modules}}))"
 HEAVY = {
     "aiohttp",
+    "botocore",
     "granian",
     "httpx",
     "kreuzberg",
