@@ -23,3 +23,13 @@ def save_model(folder: Path, *, scored: bool) -> None:
     )  # fmt: skip
     model = BertForSequenceClassification(config) if scored else BertModel(config)
     model.save_pretrained(folder)
+
+
+def save_bi_encoder(folder: Path, *, pooling: str = "mean", prompts: dict[str, str] | None = None) -> None:
+    """The same BERT with what sentence-transformers keeps beside the weights."""
+    from sentence_transformers import SentenceTransformer, models
+
+    save_model(folder / "plain", scored=False)
+    words = models.Transformer(str(folder / "plain"), max_seq_length=32)
+    pooled = models.Pooling(words.get_word_embedding_dimension(), pooling_mode=pooling)
+    SentenceTransformer(modules=[words, pooled, models.Normalize()], prompts=prompts).save(str(folder))

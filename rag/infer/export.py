@@ -16,13 +16,17 @@ import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 import numpy as np
 
 from rag.infer.quantise import quantise
+from rag.infer.reference import reference
 from rag.infer.source import ExportError, Feed, Floats, Source, Task, load
+
+Precision: TypeAlias = Literal["int8", "fp32"]
+CARD_PRECISION: Mapping[Precision, str] = {"int8": "int8-per-token", "fp32": "fp32"}
 
 OPSET = 17
 MIN_COSINE = 0.9999
@@ -47,7 +51,10 @@ class ParityError(ExportError):
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True):
-    """What the folder cannot say about itself, given by the person who exports it."""
+    """What the folder cannot say about itself, given by the person who exports it.
+
+    A prefix of None is the one that the folder names.
+    """
 
     name: str
     task: Task
@@ -55,6 +62,9 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     source: str
     created: str
     max_length_tokens: int | None = None
+    precision: Precision = "int8"
+    query_prefix: str | None = None
+    passage_prefix: str | None = None
     metrics: Mapping[str, Any] = msgspec.field(default_factory=dict)
     training: Mapping[str, Any] = msgspec.field(default_factory=dict)
     credits: Sequence[Mapping[str, str]] = ()
@@ -71,9 +81,13 @@ def export(folder: Path, target: Path, recipe: Recipe) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as scratch:
         traced, small = Path(scratch) / "fp32.onnx", Path(scratch) / "model.onnx"
         trace(source, traced)
-        parity = check_parity(source, traced, feeds)
-        quantise(traced, small)
-        parity |= check_quantised(source, small, feeds)
+        parity = check_parity(source, traced, feeds) | check_reference(folder, source, traced)
+        if recipe.precision == "int8":
+            quantise(traced, small)
+            parity |= check_quantised(source, small, feeds)
+        else:
+            parity |= check_rows_alone(single_file(traced), feeds)
+            traced.rename(small)
         target.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(small, target / "model.onnx")
     write_tokenizer(source, target / "tokenizer.json")
@@ -83,13 +97,16 @@ def export(folder: Path, target: Path, recipe: Recipe) -> dict[str, Any]:
 
 
 def parity_feeds(source: Source) -> list[Feed]:
-    """Batches to compare on: several lengths, padded rows, and single rows without padding."""
+    """The batches to compare on, as token ids."""
+    return [encode(source, batch) for batch in parity_batches(source)]
+
+
+def parity_batches(source: Source) -> list[Sequence[Any]]:
+    """Texts, or pairs of them, to compare on: several lengths, padded rows, and single rows without padding."""
     texts = [text.strip() for text in PARITY_TEXTS]
-    pairs = [(texts[0], texts[0])] if source.task == "embed" else [(query, texts[1]) for query in texts[:2]]
-    groups: list[Any] = [texts, texts[:1], texts[4:6]]
-    if source.task == "rerank":
-        groups = [[(query, text) for text in texts] for query, _ in pairs] + [[(texts[0], texts[5])]]
-    return [encode(source, group) for group in groups]
+    if source.task == "embed":
+        return [texts, texts[:1], texts[4:6]]
+    return [*([(question, text) for text in texts] for question in texts[:2]), [(texts[0], texts[5])]]
 
 
 def encode(source: Source, batch: Sequence[Any]) -> Feed:
@@ -125,21 +142,50 @@ def check_parity(source: Source, path: Path, feeds: Sequence[Feed]) -> dict[str,
     return {f"fp32_{key}": value for key, value in measured.items()}
 
 
-def check_quantised(source: Source, path: Path, feeds: Sequence[Feed]) -> dict[str, float]:
-    """Compare the int8 graph with the original and with itself, each row alone and in its padded batch.
+def check_reference(folder: Path, source: Source, path: Path) -> dict[str, float]:
+    """Compare a float32 graph with what sentence-transformers makes of the folder: pooling, length, tokens and all.
 
-    Raises `ParityError` when embeddings are far off or a row's result depends on its batch.
+    `check_parity` asks whether the tracing was right, this one whether the right thing was traced. Embeddings are
+    compared by their direction. Raises `ParityError` beyond the limits at the top of this module.
     """
-    run = _onnx_runner(path)
+    batch = parity_batches(source)[0]
+    wanted = reference(folder, source, batch)
+    found = _onnx_runner(path)(encode(source, batch))
+    if source.task == "embed":
+        cosine = float(_cosines(wanted, found).min())
+        good, measured = cosine >= MIN_COSINE, {"reference_cosine_min": round(cosine, 6)}
+    else:
+        delta = float(np.abs(wanted - found).max())
+        good, measured = delta <= MAX_SCORE_DELTA, {"reference_max_abs_delta": float(f"{delta:.3g}")}
+    if not good:
+        raise ParityError(f"the graph does not do what sentence-transformers does: {measured}; do not ship it")
+    return measured
+
+
+def single_file(path: Path) -> Path:
+    """The path, if the graph is in that file alone. Raises `ExportError` for one of over 2 GB, which is not."""
+    if len(list(path.parent.iterdir())) > 1:
+        raise ExportError("in float32 this model is larger than the 2 GB of one ONNX file: export it as int8")
+    return path
+
+
+def check_quantised(source: Source, path: Path, feeds: Sequence[Feed]) -> dict[str, float]:
+    """Compare the int8 graph with the original and with itself; raises `ParityError` when embeddings are far off."""
     measured = _compare(source, path, feeds)
+    if source.task == "embed" and not measured["cosine_min"] >= MIN_INT8_COSINE:
+        raise ParityError(f"int8 weights lose too much here: {measured}; export it with the precision fp32")
+    return {f"int8_{key}": value for key, value in measured.items()} | check_rows_alone(path, feeds)
+
+
+def check_rows_alone(path: Path, feeds: Sequence[Feed]) -> dict[str, float]:
+    """Compare every row alone with the same row in its padded batch; raises `ParityError` where they differ."""
+    run = _onnx_runner(path)
     together = np.concatenate([run(feed) for feed in feeds])
     alone = np.concatenate([run(_row(feed, index)) for feed in feeds for index in range(len(feed["input_ids"]))])
     batch_delta = float(np.abs(together - alone).max())
-    if source.task == "embed" and not measured["cosine_min"] >= MIN_INT8_COSINE:
-        raise ParityError(f"int8 weights lose too much here: {measured}; ship float32 instead")
     if not batch_delta <= MAX_BATCH_DELTA:
         raise ParityError(f"a row alone and in a batch differ by {batch_delta:.1e}, allowed is {MAX_BATCH_DELTA:.0e}")
-    return {f"int8_{key}": value for key, value in measured.items()} | {"batch_delta": float(f"{batch_delta:.2g}")}
+    return {"batch_delta": float(f"{batch_delta:.2g}")}
 
 
 def _row(feed: Feed, index: int) -> Feed:
@@ -186,8 +232,10 @@ def make_card(source: Source, recipe: Recipe, parity: Mapping[str, float], targe
         "name": recipe.name, "task": recipe.task, "licence": recipe.licence, "source": recipe.source,
         "created": recipe.created, "files": files, "max_length_tokens": source.max_length_tokens,
         "dimension": source.dimension, "pooling": source.pooling, "pooled_in_graph": True,
-        "normalized": source.normalized, "query_prefix": source.query_prefix,
-        "passage_prefix": source.passage_prefix, "precision": "int8-per-token", "output_depends_on_batch": False,
+        "normalized": source.normalized,
+        "query_prefix": source.query_prefix if recipe.query_prefix is None else recipe.query_prefix,
+        "passage_prefix": source.passage_prefix if recipe.passage_prefix is None else recipe.passage_prefix,
+        "precision": CARD_PRECISION[recipe.precision], "output_depends_on_batch": False,
         "padding_side": "right", "inputs": list(source.inputs), "output": source.output, "parity": dict(parity),
         "metrics": dict(recipe.metrics), "training": dict(recipe.training),
         "credits": [dict(credit) for credit in recipe.credits],

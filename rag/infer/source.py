@@ -12,6 +12,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from rag.base.errors import CallerError
+
 Task: TypeAlias = Literal["embed", "rerank"]
 Feed: TypeAlias = dict[str, npt.NDArray[np.int64]]
 Floats: TypeAlias = npt.NDArray[np.float32]
@@ -19,7 +21,13 @@ Floats: TypeAlias = npt.NDArray[np.float32]
 MASKED_LOGIT = -10_000.0  # exp() of it is 0.0 in float32; the smallest float would overflow when two masks are added
 
 
-class ExportError(RuntimeError):
+BERT_LIKE = frozenset({"bert", "roberta", "xlm-roberta", "electra", "camembert"})
+"""They take the mask that is added to the logits; the others make their own from the tokens' mask."""
+
+OFFSET_POSITIONS = frozenset({"roberta", "xlm-roberta", "camembert", "mpnet"})
+
+
+class ExportError(CallerError):
     """The model cannot be exported as asked; the text says what to change."""
 
 
@@ -56,26 +64,39 @@ def load(folder: Path, task: Task, max_length_tokens: int | None = None) -> Sour
 
     Raises `ExportError` for a folder that holds no such model, or one that cannot be exported faithfully.
     """
-    from transformers import AutoConfig, AutoTokenizer
-
     if not (folder / "config.json").is_file():
         raise ExportError(f"no config.json in {folder.name!r}: give the folder of a transformers model")
+    try:
+        return _load(folder, task, max_length_tokens)
+    except (OSError, ValueError, KeyError) as fault:  # transformers' own, for folders that lack or break something
+        raise ExportError(f"transformers cannot load {folder.name!r}: {type(fault).__name__}: {fault}") from fault
+
+
+def _load(folder: Path, task: Task, max_length_tokens: int | None) -> Source:
+    from transformers import AutoConfig, AutoTokenizer
+
     config = AutoConfig.from_pretrained(folder, local_files_only=True)
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     if not tokenizer.is_fast:
         raise ExportError(f"{folder.name!r} has no fast tokenizer, which tokenizer.json needs: convert it first")
     tokenizer.padding_side = "right"
-    limit = _max_length_tokens(folder, config, max_length_tokens)
+    limit = _max_length_tokens(folder, config, tokenizer, max_length_tokens)
     if task == "embed":
         return _load_embedder(folder, config, tokenizer, limit)
     return _load_cross_encoder(folder, config, tokenizer, limit)
 
 
-def _max_length_tokens(folder: Path, config: Any, asked: int | None) -> int:
-    """The longest input in tokens: as asked, else as sentence-transformers has it, else what the positions allow."""
-    positions = int(getattr(config, "max_position_embeddings", 512))
-    stated = _read_json(folder / "sentence_bert_config.json").get("max_seq_length") or positions
-    return min(int(asked or stated), positions)
+def _max_length_tokens(folder: Path, config: Any, tokenizer: Any, asked: int | None) -> int:
+    """The longest input in tokens: as asked, else as sentence-transformers has it, else what the model allows.
+
+    Positions that start behind the padding's (RoBERTa) leave room for fewer tokens than there are positions.
+    """
+    positions = int(getattr(config, "max_position_embeddings", None) or 512)
+    if config.model_type in OFFSET_POSITIONS:
+        positions -= int(config.pad_token_id or 0) + 1
+    allowed = min(positions, int(tokenizer.model_max_length))
+    stated = _read_json(folder / "sentence_bert_config.json").get("max_seq_length") or allowed
+    return min(int(asked or stated), allowed)
 
 
 def _load_embedder(folder: Path, config: Any, tokenizer: Any, limit: int) -> Source:
@@ -92,7 +113,8 @@ def _load_embedder(folder: Path, config: Any, tokenizer: Any, limit: int) -> Sou
             self.model = model
 
         def forward(self, input_ids: Any, attention_mask: Any) -> Any:
-            hidden = self.model(input_ids=input_ids, attention_mask=_additive(attention_mask)).last_hidden_state
+            mask = _mask_for(config, attention_mask)
+            hidden = self.model(input_ids=input_ids, attention_mask=mask).last_hidden_state
             if pooling == "cls":
                 pooled = hidden[:, 0]
             else:
@@ -126,7 +148,7 @@ def _load_cross_encoder(folder: Path, config: Any, tokenizer: Any, limit: int) -
 
         def forward(self, input_ids: Any, attention_mask: Any, token_type_ids: Any = None) -> Any:
             segments = {"token_type_ids": token_type_ids} if has_segments else {}
-            mask = _additive(attention_mask)
+            mask = _mask_for(config, attention_mask)
             if config.model_type == "bert":
                 return _score_by_first_token(self.model, input_ids, mask, token_type_ids)
             return self.model(input_ids=input_ids, attention_mask=mask, **segments).logits[:, 0]
@@ -157,6 +179,10 @@ def _score_by_first_token(model: Any, input_ids: Any, mask: Any, token_type_ids:
     weights = (query @ key.transpose(2, 3) / heads[1] ** 0.5 + mask).softmax(-1)
     mixed = last.attention.output((weights @ value).transpose(1, 2).flatten(2), first)
     return model.classifier(model.bert.pooler(last.output(last.intermediate(mixed), mixed)))[:, 0]
+
+
+def _mask_for(config: Any, attention_mask: Any) -> Any:
+    return _additive(attention_mask) if config.model_type in BERT_LIKE else attention_mask
 
 
 def _additive(attention_mask: Any) -> Any:

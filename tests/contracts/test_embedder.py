@@ -21,8 +21,8 @@ from rag.index.embedders.http import HttpEmbedder
 from rag.infer.remote import Remote
 from tests.fakes import HashingEmbedder
 from tests.indexing import tiny_tokenizer
+from tests.remote_models import EmbeddingsServer
 from tests.tiny_models import save_model
-from tests.upstreams import EmbeddingsServer
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:torch.*", "ignore::FutureWarning:torch.*")
 

@@ -21,7 +21,7 @@ from rerank.none import NoReranker
 from rerank.wire import Dialect
 from tests.fakes import ReversingReranker
 from tests.prompts import a_source
-from tests.upstreams import rerank_server
+from tests.remote_models import rerank_server
 
 PROMISED = (BadDependency, Overloaded, DeadlineExceeded, Unavailable)
 QUESTION = "When did the oil embargo begin?"

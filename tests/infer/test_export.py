@@ -9,41 +9,23 @@ from rag.infer.export import (  # noqa: E402  # after the skips
     ParityError,
     Recipe,
     check_parity,
+    check_reference,
     export,
     parity_feeds,
     trace,
 )
 from rag.infer.models import damaged_files, open_model  # noqa: E402  # after the skips
 from rag.infer.source import ExportError, load  # noqa: E402  # after the skips
+from tests.tiny_models import save_bi_encoder, save_model  # noqa: E402  # after the skips
 
 pytestmark = [
     pytest.mark.timeout(600),  # importing torch alone takes a minute on a busy machine
     pytest.mark.filterwarnings("ignore"),  # torch's exporter warns about itself
 ]
-WORDS = "how do i the signing key yes error quick brown fox passage question and is of a in".split()  # noqa: SIM905  # a row of words reads better
 
 
-def save_model(folder, *, scored):
-    import torch
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-    from transformers import BertConfig, BertForSequenceClassification, BertModel, BertTokenizerFast
-
-    torch.manual_seed(0)
-    vocabulary = {word: at for at, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS])}
-    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
-    tokenizer.normalizer, tokenizer.pre_tokenizer = normalizers.BertNormalizer(), pre_tokenizers.BertPreTokenizer()
-    tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
-    BertTokenizerFast(tokenizer_object=tokenizer).save_pretrained(folder)
-    config = BertConfig(
-        vocab_size=4000, hidden_size=64, num_hidden_layers=3, num_attention_heads=4, intermediate_size=128,
-        num_labels=1, initializer_range=0.2,
-    )  # fmt: skip
-    model = BertForSequenceClassification(config) if scored else BertModel(config)
-    model.save_pretrained(folder)
-
-
-def recipe(task):
-    return Recipe(name="tiny", task=task, licence="Apache-2.0", source="random weights", created="2026-11-23")
+def recipe(task, **more):
+    return Recipe(name="tiny", task=task, licence="Apache-2.0", source="random weights", created="2026-11-23", **more)
 
 
 @pytest.mark.parametrize("task", ["embed", "rerank"])
@@ -73,6 +55,33 @@ def test_parity_fails_when_a_weight_is_perturbed(tmp_path, task):
     onnx.save(model, str(path))
     with pytest.raises(ParityError, match="does not agree"):
         check_parity(source, path, parity_feeds(source))
+
+
+def test_what_sentence_transformers_says_of_the_model_is_kept(tmp_path):
+    save_bi_encoder(tmp_path / "tiny", pooling="cls", prompts={"query": "question: ", "document": ""})
+    card = export(tmp_path / "tiny", tmp_path / "out", recipe("embed", precision="fp32"))
+    assert (card["pooling"], card["normalized"], card["max_length_tokens"]) == ("cls", True, 32)
+    assert (card["query_prefix"], card["passage_prefix"]) == ("question: ", "")
+    assert card["precision"] == "fp32"
+    assert card["parity"]["reference_cosine_min"] >= 0.9999
+    given = export(tmp_path / "tiny", tmp_path / "out", recipe("embed", passage_prefix="passage: "))
+    assert (given["query_prefix"], given["passage_prefix"]) == ("question: ", "passage: ")
+
+
+@pytest.mark.parametrize("task", ["embed", "rerank"])
+def test_the_graph_is_held_against_sentence_transformers(tmp_path, task):
+    from safetensors.numpy import load_file, save_file
+
+    save_model(tmp_path / "tiny", scored=task == "rerank")
+    source = load(tmp_path / "tiny", task)
+    trace(source, tmp_path / "fp32.onnx")
+    check_reference(tmp_path / "tiny", source, tmp_path / "fp32.onnx")
+    weights = load_file(tmp_path / "tiny" / "model.safetensors")
+    name = next(name for name in weights if name.endswith("layer.1.intermediate.dense.weight"))
+    weights[name][:8] *= 1.1
+    save_file(weights, tmp_path / "tiny" / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ParityError, match="sentence-transformers"):
+        check_reference(tmp_path / "tiny", source, tmp_path / "fp32.onnx")
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path):

@@ -10,7 +10,7 @@ from rag.base.errors import BadDependency, ConfigError, DeadlineExceeded, Overlo
 from rag.base.secret import Secret
 from rag.infer.endpoint import Endpoint
 from rag.infer.remote import NoAdmission, Refused, Remote
-from tests.upstreams import Script
+from tests.remote_models import Script
 
 FINE = httpx.Response(200, json={"fine": True})
 

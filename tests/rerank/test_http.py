@@ -11,7 +11,7 @@ from rag.infer.remote import Remote
 from rerank.config import HttpRerankConfig
 from rerank.http import HttpReranker
 from tests.prompts import a_source
-from tests.upstreams import Script, rerank_server
+from tests.remote_models import Script, rerank_server
 
 WORK = Work(tenant="acme", deadline=Deadline(at_s=float("inf")))
 TEXTS = ["apples and pears", "red pears", "the red apple", "plums"]

@@ -14,7 +14,7 @@ from rag.index.embedders.config import HttpEmbedderConfig
 from rag.index.embedders.http import HttpEmbedder
 from rag.infer.remote import Refused, Remote
 from tests.indexing import tiny_tokenizer
-from tests.upstreams import EmbeddingsServer
+from tests.remote_models import EmbeddingsServer
 
 WORK = Work(tenant="acme", deadline=Deadline(at_s=float("inf")), lane="bulk")
 
