@@ -1,12 +1,13 @@
 """One store call per tick for all the questions that wait."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Protocol
 
 from rag.base.errors import GroundwireError
 from rag.base.ports import Retrieval
 from rag.base.types import Candidate, Work
 from rag.infer.batcher import Batcher, BatchLimits, BatchReport
+from rag.infer.single_flight import SingleFlight
 
 STORE_BATCH = BatchLimits(max_items=64, interactive_tokens=64, bulk_tokens=64, queue_tokens=4_096)
 """A question counts as one token here: the store's cost does not depend on its length."""
@@ -15,24 +16,41 @@ STORE_BATCH = BatchLimits(max_items=64, interactive_tokens=64, bulk_tokens=64, q
 class SearchesInBatches(Protocol):
     """What the stores offer beside their port."""
 
+    @property
+    def epoch(self) -> int:
+        """Grows with every change that a reader can see."""
+        ...
+
     async def search_batch(self, requests: Sequence[Retrieval]) -> list[list[Candidate] | GroundwireError]:
         """The candidates for each request, in order; a member that fails gives its error and harms no other."""
         ...
 
 
 class BatchedRetriever:
-    """A `Retriever` that gathers concurrent searches into one call of the store."""
+    """A `Retriever` that gathers concurrent searches into one call of the store, equal ones as one."""
 
     def __init__(self, store: SearchesInBatches, on_batch: Callable[[BatchReport], None] | None = None) -> None:
+        self._store = store
+        self._flights: SingleFlight[Hashable, list[Candidate]] = SingleFlight()
         self._batcher: Batcher[Retrieval, list[Candidate]] = Batcher(
             "retrieve", store.search_batch, limits=STORE_BATCH, on_batch=on_batch
         )
 
     async def retrieve(self, request: Retrieval, work: Work) -> list[Candidate]:
         """See `rag.base.ports.Retriever`."""
-        candidates, _ = await self._batcher.submit(request, 1, work)
-        return candidates
+        # With the epoch, so that who has put a document does not follow a search that began before.
+        key = (self._store.epoch, work.lane, equality(request))
+        return [*await self._flights.run(key, lambda: self._search(request, work), work.deadline)]
 
     async def aclose(self) -> None:
         """Refuses new searches and waits for the running one."""
         await self._batcher.aclose()
+
+    async def _search(self, request: Retrieval, work: Work) -> list[Candidate]:
+        candidates, _ = await self._batcher.submit(request, 1, work)
+        return candidates
+
+
+def equality(request: Retrieval) -> Hashable:
+    """Equal for requests that have the same answer: every field, the vector by its bytes."""
+    return (request.text, request.vector.tobytes(), request.access, request.filters, request.limit)
