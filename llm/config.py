@@ -1,7 +1,7 @@
 """What a model is configured with: the `kind` of each entry under `[models]` picks the adapter."""
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
@@ -45,10 +45,13 @@ class RemoteConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class OpenAIConfig(RemoteConfig, frozen=True, kw_only=True, tag_field="kind", tag="openai"):
     """Any server that speaks OpenAI's chat completions: OpenAI, vLLM, Ollama, llama.cpp, Groq, OpenRouter, ...
 
-    `base_url` ends before `/chat/completions`, as in `http://localhost:11434/v1`.
+    `base_url` ends before `/chat/completions`, as in `http://localhost:11434/v1`. Azure OpenAI takes its key in another
+    header and, under the address of a deployment, an `api_version`.
     """
 
     base_url: Url
+    api_key_header: Literal["authorization", "api-key"] = "authorization"
+    api_version: Annotated[str, Meta(pattern=r"^[0-9A-Za-z.-]+$")] | None = None
 
 
 class AnthropicConfig(RemoteConfig, frozen=True, kw_only=True, tag_field="kind", tag="anthropic"):

@@ -22,7 +22,11 @@ class OpenAIWire:
 
     def __init__(self, config: OpenAIConfig) -> None:
         self.config = config
-        self.endpoint = Endpoint(config, f"{config.base_url.rstrip('/')}/chat/completions", bearer(config.api_key))
+        query = f"?api-version={config.api_version}" if config.api_version else ""
+        key = bearer(config.api_key)
+        if config.api_key and config.api_key_header != "authorization":
+            key = {config.api_key_header: config.api_key}
+        self.endpoint = Endpoint(config, f"{config.base_url.rstrip('/')}/chat/completions{query}", key)
 
     def body(self, prompt: Prompt, dialect: Dialect) -> bytes:
         """See `Wire`."""

@@ -64,6 +64,8 @@ async def test_a_fault_in_one_model_closes_the_pools_of_the_others():
         'kind = "openai"\nbase_url = "https://user:password@host/v1"\nmodel = "m"',
         'kind = "openai"\nbase_url = "https://x/v1?key=1"\nmodel = "m"',
         'kind = "openai"\nbase_url = "https://x/v1"',
+        'kind = "openai"\nbase_url = "https://x/v1"\nmodel = "m"\napi_version = "1&x=2"',
+        'kind = "openai"\nbase_url = "https://x/v1"\nmodel = "m"\napi_key_header = "cookie"',
         'kind = "openai"\nbase_url = "https://x/v1"\nmodel = "m"\nidle_timeout_s = 0',
         'kind = "extractive"\nmax_sentences = 0',
         'kind = "extractive"\nbase_url = "https://x/v1"',

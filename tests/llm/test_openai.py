@@ -68,6 +68,26 @@ async def test_the_request_is_what_the_wire_asks_for():
     }
 
 
+async def test_azure_takes_its_key_and_its_version_its_own_way():
+    azure = config(
+        base_url="https://acme.openai.azure.com/openai/deployments/gpt-4o",
+        api_key_header="api-key",
+        api_version="2024-10-21",
+    )
+    request = await OpenAIWire(azure).endpoint.request(b"{}")
+    assert str(request.url) == (
+        "https://acme.openai.azure.com/openai/deployments/gpt-4o/chat/completions?api-version=2024-10-21"
+    )
+    assert request.headers["api-key"] == "sk-hidden"
+    assert "authorization" not in request.headers
+
+
+async def test_azures_filter_refuses_the_prompt():
+    filtered = {"code": "content_filter", "innererror": {"code": "ResponsibleAIPolicyViolation"}, "status": 400}
+    with pytest.raises(BadDependency, match="content policy refused"):
+        await events_of(model(refusing(400, filtered)))
+
+
 async def test_a_server_that_answers_with_one_json_object_is_understood():
     body = {
         "object": "chat.completion",
