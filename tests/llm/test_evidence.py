@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm.evidence import FRAGMENT_PENALTY, NEAR, gathered, promising, scores
+from llm.evidence import ABOVE, FITS, FRAGMENT_PENALTY, NEAR, RANK, TITLED, gathered, promising, scores
 from llm.selection import chosen, confidence
 from tests.prompts import a_source
 
@@ -81,7 +81,7 @@ def test_coverage_is_of_one_source_not_of_all_together():
 def test_scores_are_bounded_and_every_quote_is_in_its_source(question, sources):
     evidence = gathered(question, sources)
     assert len(evidence.lexical) == len(evidence.sentences)
-    assert all(-FRAGMENT_PENALTY <= score <= 13 + 1e-9 for score in evidence.lexical)
+    assert all(-FRAGMENT_PENALTY <= score <= TITLED + ABOVE + FITS + RANK + 1e-9 for score in evidence.lexical)
     assert -1e-9 <= evidence.coverage <= 1 + 1e-9
     for sentence in evidence.sentences:
         assert sentence.text in " ".join(sources[sentence.source].text.split())
