@@ -18,7 +18,7 @@ COMMANDS = {
     "search": "Print the passages that match best.",
     "documents": "List, show and delete documents.",
     "keys": "Make API keys.",
-    "models": "List and verify the models on this machine.",
+    "models": "List, verify, export and fetch models.",
     "eval": "Measure retrieval and answers on a judged collection.",
     "check-config": "Print the effective settings, secrets hidden.",
     "version": "Print versions.",
