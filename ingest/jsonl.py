@@ -2,14 +2,15 @@
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import BinaryIO
+from typing import Annotated, BinaryIO
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
 from ingest.draft import Draft, filterable
 from ingest.outcome import Failure
 from rag.base.types import EVERYONE
+from rag.govern.access import GRANT
 
 
 class _Line(Struct, frozen=True):
@@ -22,7 +23,7 @@ class _Line(Struct, frozen=True):
     title: str | None = None
     format: str = "text"
     metadata: dict[str, object] | None = None
-    acl: tuple[str, ...] | None = None
+    acl: tuple[Annotated[str, Meta(pattern=GRANT)], ...] | None = None
     updated_at: datetime | None = None
 
 

@@ -7,6 +7,7 @@ import click
 
 from rag.cli import options
 from rag.cli.main import run
+from rag.cli.terminal import one_line, visible
 
 
 @click.command("ask")
@@ -46,17 +47,19 @@ def _print(answer: dict[str, Any]) -> None:
     from rich.text import Text
 
     console = Console(soft_wrap=True)
-    console.print(Text(answer["answer"]))
+    console.print(Text(visible(answer["answer"])))
     if answer["citations"]:
         console.print()
     for citation in answer["citations"]:
         mark = "" if citation["verified"] else " (closest passage)"
-        place = f"{citation['uri']} characters {citation['start']}-{citation['stop']}{mark}"
-        console.print(Text.assemble((f"[{citation['marker']}] ", "bold"), (citation["title"], "cyan"), f"  {place}"))
+        place = f"{one_line(citation['uri'])} characters {citation['start']}-{citation['stop']}{mark}"
+        console.print(
+            Text.assemble((f"[{citation['marker']}] ", "bold"), (one_line(citation["title"]), "cyan"), f"  {place}")
+        )
     if answer["degraded"]:
         console.print(Text(f"degraded: {', '.join(answer['degraded'])}", "yellow"))
     for candidate in answer.get("candidates", ()):
         legs = "  ".join(f"{leg['origin']} {leg['score']:.3f} (#{leg['rank']})" for leg in candidate["legs"])
-        console.print(Text.assemble((f"{candidate['title']}: ", "cyan"), (legs, "dim")))
+        console.print(Text.assemble((f"{one_line(candidate['title'])}: ", "cyan"), (legs, "dim")))
     spent = "  ".join(f"{name} {1000 * seconds:.0f} ms" for name, seconds in answer["stages_s"].items())
     console.print(Text(f"{answer['lineage']['model']}  {spent}", "dim"))

@@ -48,8 +48,8 @@ class NotServed(DependencyError):
 def refusal(problem: dict[str, Any]) -> GroundwireError:
     """The error that a problem+json reply stands for, with the places of its faults."""
     places = [(fault.get("pointer") or fault.get("parameter"), fault["detail"]) for fault in problem.get("errors", ())]
-    faults = "; ".join(f"{place}: {detail}" for place, detail in places)
-    text = f"{problem.get('detail') or problem.get('title')}{f' ({faults})' if faults else ''}"
+    faults = "; ".join(f"{place}: {detail}" if place else detail for place, detail in places)
+    text = faults or problem.get("detail") or problem.get("title") or "the server refused this"
     return NotServed(text) if problem.get("status", 0) >= httpx.codes.INTERNAL_SERVER_ERROR else Refused(text)
 
 

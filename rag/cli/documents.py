@@ -2,11 +2,13 @@
 
 import json
 from typing import Any
+from urllib.parse import quote
 
 import click
 
 from rag.cli import options
 from rag.cli.main import run
+from rag.cli.terminal import one_line
 
 
 @click.group("documents")
@@ -47,6 +49,13 @@ def delete(ctx: click.Context, document_ids: tuple[str, ...]) -> None:
     run(_delete(ctx, document_ids))
 
 
+def _path(document_id: str) -> str:
+    """The path of one document: what is no id can lead nowhere else."""
+    if document_id in ("", ".", ".."):
+        raise click.BadParameter(f"'{document_id}' is not the id of a document", param_hint="DOCUMENT_ID")
+    return f"/documents/{quote(document_id, safe='')}"
+
+
 async def _list(ctx: click.Context, params: dict[str, Any], *, as_json: bool) -> int:
     from rag.cli.connection import asked, connected
 
@@ -56,7 +65,8 @@ async def _list(ctx: click.Context, params: dict[str, Any], *, as_json: bool) ->
         click.echo(json.dumps(page, ensure_ascii=False))
         return 0
     for document in page["documents"]:
-        click.echo(f"{document['id']}  {document['n_chunks']:5} chunks  {document['title']}  {document['uri']}")
+        place = one_line(f"{document['title']}  {document['uri']}")
+        click.echo(f"{document['id']}  {document['n_chunks']:5} chunks  {place}")
     click.echo(f"{len(page['documents'])} of {page['total']}", err=True)
     if page.get("cursor"):
         click.echo(f"more: --cursor {page['cursor']}", err=True)
@@ -67,7 +77,7 @@ async def _one(ctx: click.Context, method: str, document_id: str, params: dict[s
     from rag.cli.connection import asked, connected
 
     async with connected(options.settings_of(ctx)) as client:
-        document = await asked(client, method, f"/documents/{document_id}", params=params)
+        document = await asked(client, method, _path(document_id), params=params)
     click.echo(json.dumps(document, ensure_ascii=False, indent=2))
     return 0
 
@@ -79,7 +89,7 @@ async def _delete(ctx: click.Context, document_ids: tuple[str, ...]) -> int:
     async with connected(options.settings_of(ctx)) as client:
         for document_id in document_ids:
             try:
-                await asked(client, "DELETE", f"/documents/{document_id}")
+                await asked(client, "DELETE", _path(document_id))
                 click.echo(f"deleted {document_id}")
             except Refused as problem:
                 n_failed += 1

@@ -1,5 +1,6 @@
 """`rag ingest`."""
 
+import re
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -10,10 +11,19 @@ import msgspec
 from rag.base.types import EVERYONE
 from rag.cli import options
 from rag.cli.main import run
+from rag.cli.terminal import one_line
+from rag.govern.access import GRANT
 from rag.settings import Settings
 
 if TYPE_CHECKING:
     from ingest.outcome import Outcome, Report
+
+
+def _grants(_: click.Context, option: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
+    for grant in given:
+        if not re.search(GRANT, grant):
+            raise click.BadParameter(f"takes everyone, group:NAME or user:NAME, got '{grant}'", param=option)
+    return given
 
 
 @click.command("ingest")
@@ -24,6 +34,7 @@ if TYPE_CHECKING:
     multiple=True,
     default=(EVERYONE,),
     show_default=True,
+    callback=_grants,
     help="Who may read them: everyone, group:NAME or user:NAME; repeatable.",
 )
 @click.option("--meta", "metadata", multiple=True, metavar="FIELD=VALUE", help="Metadata for all of them; repeatable.")
@@ -88,7 +99,8 @@ async def _shown(index: "Callable[[Callable[[Outcome], None]], Any]") -> "Report
             n_chunks += outcome.n_chunks if outcome.status in ("added", "updated") else 0
             progress.update(task, advance=1, chunks=n_chunks, name=outcome.uri.rpartition("/")[2][:60])
             if outcome.status == "failed":
-                console.print(f"failed  {outcome.uri}: {outcome.reason}", style="red", markup=False, highlight=False)
+                line = f"failed  {outcome.uri}: {one_line(outcome.reason)}"
+                console.print(line, style="red", markup=False, highlight=False, soft_wrap=True)
 
         report: Report = await index(told)
     counts = [f"{getattr(report, each)} {each}" for each in ("added", "updated", "unchanged", "duplicate", "failed")]

@@ -28,6 +28,7 @@ COMMANDS = {
 EXIT_FAILED = 1
 EXIT_CONFIG = 2
 EXIT_UNAVAILABLE = 3
+EXIT_INTERRUPTED = 130
 
 
 class LazyGroup(click.Group):
@@ -73,8 +74,12 @@ def rag(ctx: click.Context, config: Path | None, data_dir: Path | None) -> None:
 
 def run(work: Coroutine[Any, Any, int], loop: Callable[[], asyncio.AbstractEventLoop] | None = None) -> NoReturn:
     """Runs one command's coroutine, on a loop of its own kind if one is given, and exits with what it returns."""
-    with asyncio.Runner(loop_factory=loop) as runner:
-        sys.exit(runner.run(work))
+    try:
+        with asyncio.Runner(loop_factory=loop) as runner:
+            sys.exit(runner.run(work))
+    except KeyboardInterrupt:
+        click.echo("interrupted", err=True)
+        sys.exit(EXIT_INTERRUPTED)
 
 
 def main() -> None:
@@ -84,8 +89,6 @@ def main() -> None:
     except GroundwireError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(_exit_code(error))
-    except KeyboardInterrupt:
-        sys.exit(130)
 
 
 def _exit_code(error: GroundwireError) -> int:

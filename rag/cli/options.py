@@ -7,7 +7,6 @@ from typing import Any
 import click
 import msgspec
 
-from rag.base.errors import InvalidInput
 from rag.settings import Settings, load_settings
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else on stdout.")
@@ -34,12 +33,12 @@ def parsed_filters(given: tuple[str, ...]) -> dict[str, Any]:
 
 
 def parsed_pairs(option: str, given: tuple[str, ...]) -> dict[str, Any]:
-    """`("team=ops,dev", "year=2026")` as {"team": ["ops", "dev"], "year": 2026}. Raises InvalidInput."""
+    """`("team=ops,dev", "year=2026")` as {"team": ["ops", "dev"], "year": 2026}. Raises BadParameter."""
     pairs: dict[str, Any] = {}
     for item in given:
         field, equals, value = item.partition("=")
         if not equals or not field:
-            raise InvalidInput(f"{option} takes FIELD=VALUE, got '{item}'")
+            raise click.BadParameter(f"takes FIELD=VALUE, got '{item}'", param_hint=option)
         values = [_scalar(piece) for piece in value.split(",")]
         pairs[field] = values[0] if len(values) == 1 else values
     return pairs

@@ -7,6 +7,7 @@ import click
 
 from rag.cli import options
 from rag.cli.main import run
+from rag.cli.terminal import one_line
 
 
 @click.command("search")
@@ -38,9 +39,11 @@ def _print(found: dict[str, Any]) -> None:
 
     console = Console(soft_wrap=True)
     for place, result in enumerate(found["results"], start=1):
-        title = " > ".join((result["title"], *result["headings"]))
+        title = one_line(" > ".join((result["title"], *result["headings"])))
         score = f"{result['origin']} {result['score']:.3f}"
-        console.print(Text.assemble((f"{place}. ", "bold"), (title, "cyan"), f"  {score}  ", (result["uri"], "dim")))
-        console.print(Text(" ".join(result["text"].split())[:300]))
+        console.print(
+            Text.assemble((f"{place}. ", "bold"), (title, "cyan"), f"  {score}  ", (one_line(result["uri"]), "dim"))
+        )
+        console.print(Text(one_line(result["text"])[:300]))
     if not found["results"]:
         console.print("nothing found")

@@ -3,6 +3,9 @@
 from rag.base.errors import Forbidden
 from rag.base.types import EVERYONE, Access, Principal, Scope
 
+GRANT = r"^(everyone|(user|group):.{1,200})$"
+"""What an entry of an acl looks like; nobody holds any other."""
+
 
 def readable_by(principal: Principal) -> Access:
     """What the principal may read: documents of its tenant whose acl grants it, a group of its, or everyone."""

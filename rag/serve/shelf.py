@@ -10,13 +10,14 @@ from msgspec.structs import replace
 from ingest.draft import Draft
 from ingest.outcome import Outcome, Status
 from rag.base.types import DocumentRecord, Scalar
+from rag.govern.access import GRANT
 from rag.serve.wire import Body, Int64, convert
 
 Uri = Annotated[str, Meta(min_length=1, max_length=2_000, pattern=r"\S", examples=["wiki:refunds"])]
 Title = Annotated[str, Meta(max_length=1_000)]
 Text = Annotated[str, Meta(min_length=1, pattern=r"\S", description="The text, already read; offsets count in it.")]
 Format = Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9.+_-]{0,31}$", examples=["markdown"])]
-Grant = Annotated[str, Meta(pattern="^(everyone|(user|group):.{1,200})$", examples=["group:staff"])]
+Grant = Annotated[str, Meta(pattern=GRANT, examples=["group:staff"])]
 Acl = Annotated[list[Grant], Meta(max_length=100, description="Who may read it; nobody when empty.")]
 MetadataValue = str | Int64 | float | bool | list[str]
 RawMetadata = Annotated[dict[Annotated[str, Meta(min_length=1, max_length=64)], MetadataValue], Meta(max_length=64)]

@@ -93,3 +93,41 @@ def test_documents_come_from_stdin_as_json_lines(workspace: Workspace) -> None:
     summary = json.loads(run.stdout)
     assert (summary["added"], summary["failed"]) == (1, 1)
     assert [document["title"] for document in workspace.listed()] == ["One"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("search", "x", "--filter", "format"),
+        ("ingest", "x.md", "--acl", "evryone"),
+        ("documents", "show", ".."),
+        ("documents", "delete", ""),
+        ("keys", "create", "--subject", " "),
+        ("keys", "create", "--subject", "ann", "--file", "nowhere/keys.json"),
+    ],
+)
+def test_wrong_usage_is_told_and_ends_with_2(workspace: Workspace, arguments: tuple[str, ...]) -> None:
+    run = workspace.rag(*arguments)
+    assert run.returncode == 2
+    assert "Traceback" not in run.stderr
+
+
+def test_an_id_leads_to_documents_only(workspace: Workspace) -> None:
+    run = workspace.rag("documents", "show", "../livez")
+    assert run.returncode == 1
+    assert "alive" not in run.stdout
+
+
+def test_a_document_cannot_drive_the_terminal(workspace: Workspace) -> None:
+    lines = json.dumps({"uri": "note:1", "title": "One\nTwo\x1b]0;x\x07", "text": "Cats \x1b[2J purr."})
+    workspace.rag("ingest", "-", stdin=lines)
+    listed = workspace.rag("documents", "list").stdout
+    shown = [listed, *(workspace.rag(command, "What do cats do?").stdout for command in ("ask", "search"))]
+    assert not any("\x1b" in text or "\x07" in text for text in shown)
+    assert len(listed.splitlines()) == 1
+
+
+def test_a_failure_is_one_line_in_a_pipe(workspace: Workspace) -> None:
+    workspace.write("a" * 60 + " " + "b" * 60 + ".pdf", "this is no PDF")
+    run = workspace.rag("ingest", workspace.documents)
+    assert [line[:6] for line in run.stderr.splitlines() if line.strip()] == ["failed"]

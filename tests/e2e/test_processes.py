@@ -78,6 +78,18 @@ def test_an_ingest_killed_anywhere_and_run_again_ends_like_an_undisturbed_one(
     assert (again["added"], again["updated"], again["chunks"]) == (0, 0, 0)
 
 
+def test_an_interrupted_ingest_says_so_and_the_next_one_goes_on(workspace: Workspace) -> None:
+    for name, text in texts(24).items():
+        workspace.write(name, text)
+    process = workspace.start("ingest", workspace.documents)
+    while not (workspace.data_dir / "index" / "shard").exists():
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 130
+    assert workspace.ingest()["failed"] == 0
+    assert len(workspace.listed()) == 24
+
+
 def test_a_killed_server_has_lost_no_acknowledged_document(workspace: Workspace) -> None:
     acknowledged: list[str] = []
 

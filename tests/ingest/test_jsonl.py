@@ -54,6 +54,7 @@ def test_ids_of_beir_and_others_name_a_place_in_the_file() -> None:
         (b"[1]", "line 2: Expected `object`, got `array`"),
         (b'{"title": "x"}', "line 2: Object missing required field `text`"),
         (b'{"text": 1}', "line 2: Expected `str`, got `int` - at `$.text`"),
+        (b'{"text": "x", "acl": ["evryone"]}', "line 2: Expected `str` matching regex"),
         (b'{"text": "\xff"}', "line 2: it is not valid UTF-8"),
         (b'{"text": ' + b"[" * 5000, "line 2: it is not valid JSON"),
         (b'{"text": "' + b"x" * 10_000 + b'"}', "line 2 is longer than the 10000 bytes"),
