@@ -1,8 +1,10 @@
 """The composition root: everything that serves is built, opened and closed here, in this order and back."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
 
 from tokenizers import Tokenizer
 
@@ -13,7 +15,7 @@ from ingest.pipeline import Indexer
 from llm.config import ExtractiveConfig
 from llm.factory import open_models
 from rag.base.health import Health
-from rag.base.ports import ChatModel
+from rag.base.ports import Answers, ChatModel, Embedder
 from rag.base.stages import Stages
 from rag.base.types import Scope
 from rag.govern.keys import LOCAL_ID, KeyConfig, KeyRing, hash_of, read_keys
@@ -29,6 +31,9 @@ from rag.pipeline.cached import CachedAnswerer
 from rag.pipeline.prompt import load_template
 from rag.pipeline.search import Searcher
 from rag.settings import Settings
+from rag.telemetry import names
+from rag.telemetry.measured import MeasuredAnswers
+from rag.telemetry.metrics import Metrics
 from rerank.factory import open_reranker
 
 
@@ -40,14 +45,14 @@ class Services:
     limits: Limits
     fields: Fields
     health: Health
+    metrics: Metrics
     searcher: Searcher
-    answerer: CachedAnswerer
+    answerer: Answers
     models: Mapping[str, ChatModel]
     indexer: Indexer
     library: Library
     optimize: Callable[[], Awaitable[bool]]
     """Builds the search index of what was stored since. Holds up this whole process: not for one that serves."""
-    startup_s: Mapping[str, float]
 
 
 def key_ring(settings: Settings, local_token: str) -> KeyRing:
@@ -62,11 +67,10 @@ def key_ring(settings: Settings, local_token: str) -> KeyRing:
 
 
 @asynccontextmanager
-async def open_services(
-    settings: Settings, keys: KeyRing, on_batch: Callable[[BatchReport], None] | None = None
-) -> AsyncIterator[Services]:
-    """Opens everything, warmed up, and closes it in reverse. Raises ConfigError, Unavailable."""
-    startup = Stages()
+async def open_services(settings: Settings, keys: KeyRing) -> AsyncIterator[Services]:
+    """Opens everything, warmed up and measured, and closes it in reverse. Raises ConfigError, Unavailable."""
+    startup, metrics, health = Stages(), Metrics(), Health()
+    on_batch = partial(_count_batch, metrics)
     fields = Fields(settings.fields)
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
@@ -74,15 +78,7 @@ async def open_services(
             embedder, tokenizer = await enter(open_embedder(settings.embedder, settings.models_dir, on_batch))
             reranker = await enter(open_reranker(settings.reranker, settings.models_dir, on_batch))
         with startup.stage("index"):
-            opened = open_store(
-                settings.index,
-                data_dir=settings.data_dir,
-                fields=fields,
-                fusion=settings.fusion,
-                embedder_name=embedder.name,
-                dimension=embedder.dimension,
-            )
-            store = await enter(opened)
+            store = await enter(_open_store(settings, fields, embedder))
             retriever = await enter(_open_retriever(store, on_batch))
         with startup.stage("answer models"):
             configs = {EXTRACTIVE: ExtractiveConfig(), **settings.models}
@@ -91,20 +87,37 @@ async def open_services(
         answerer = Answerer(
             searcher, models, load_template(), settings.answer, count=_counter(tokenizer), index=store.name
         )
+        answers = CachedAnswerer(answerer, _answer_cache(settings), lambda: store.epoch)
         indexer = Indexer(embedder, store, tokenizer, settings.ingest)
+        metrics.watch(lambda: health.ready)
+        metrics.set(names.BUILD, 1, version("groundwire"), embedder.name, reranker.name, store.name)
+        for phase, seconds in startup.seconds().items():
+            metrics.set(names.STARTUP_SECONDS, seconds, phase)
+        health.warmed_up()
         yield Services(
             keys=keys,
             limits=settings.limits,
             fields=fields,
-            health=_warm_health(),
+            health=health,
+            metrics=metrics,
             searcher=searcher,
-            answerer=CachedAnswerer(answerer, _answer_cache(settings), lambda: store.epoch),
+            answerer=MeasuredAnswers(answers, metrics),
             models=models,
             indexer=indexer,
             library=Library(indexer, store),
             optimize=store.optimize,
-            startup_s=startup.seconds(),
         )
+
+
+def _open_store(settings: Settings, fields: Fields, embedder: Embedder) -> AbstractAsyncContextManager[Store]:
+    return open_store(
+        settings.index,
+        data_dir=settings.data_dir,
+        fields=fields,
+        fusion=settings.fusion,
+        embedder_name=embedder.name,
+        dimension=embedder.dimension,
+    )
 
 
 @asynccontextmanager
@@ -129,7 +142,9 @@ def _counter(tokenizer: Tokenizer) -> Callable[[str], int]:
     return lambda text: len(tokenizer.encode(text, add_special_tokens=False))
 
 
-def _warm_health() -> Health:
-    health = Health()
-    health.warmed_up()
-    return health
+def _count_batch(metrics: Metrics, report: BatchReport) -> None:
+    metrics.observe(names.BATCH_SIZE, report.n_items, report.queue)
+    metrics.observe(names.QUEUE_WAIT, report.waited_s, report.queue)
+    metrics.set(names.QUEUE_DEPTH, report.n_waiting, report.queue)
+    if report.failed:
+        metrics.add(names.BATCH_FAILURES, report.queue)

@@ -18,6 +18,8 @@ from rag.index.filters import Fields
 from rag.serve.app import create_app
 from rag.serve.problems import HTTP_KINDS, KINDS
 from rag.settings import Settings, load_settings
+from rag.telemetry.metrics import Metrics
+from rag.telemetry.names import CATALOGUE
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -80,7 +82,7 @@ def commands(command: click.Command, name: str = "rag") -> Iterator[tuple[str, c
 
 @pytest.fixture(scope="module")
 def app():
-    return create_app(SimpleNamespace(keys=KeyRing(), limits=Limits()), version="0")
+    return create_app(SimpleNamespace(keys=KeyRing(), limits=Limits(), metrics=Metrics()), version="0")
 
 
 def test_every_setting_is_documented_with_its_default():
@@ -186,3 +188,9 @@ def anchors(path: Path) -> set[str]:
     """The anchors that forges give to the headings of a page."""
     titles = re.findall(r"^#{1,6} (.+)$", FENCE.sub("", path.read_text(encoding="utf-8")), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", title.lower()).strip().replace(" ", "-") for title in titles}
+
+
+def test_every_metric_is_documented_as_the_catalogue_has_it():
+    rows = re.findall(r"^\| `(\w+)` \| (\w+) \| (.*?) \| (.*) \|$", page("metrics.md"), re.MULTILINE)
+    documented = {name: (kind, tuple(re.findall(r"`(\w+)`", labels)), text) for name, kind, labels, text in rows}
+    assert documented == {metric.name: (metric.kind, metric.labels, metric.help) for metric in CATALOGUE}

@@ -1,6 +1,6 @@
 """The seams of the house. An adapter and its fake pass the same contract suite in `tests/contracts`."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from rag.base.deadline import Deadline
 from rag.base.types import (
     Access,
+    AnswerEvent,
     Candidate,
     Chunk,
     DocumentRecord,
@@ -17,6 +18,7 @@ from rag.base.types import (
     ModelEvent,
     Passage,
     Prompt,
+    Query,
     Role,
     Work,
 )
@@ -135,5 +137,17 @@ class ChatModel(Protocol):
         """Text in order, at most one Usage, and Finished last: a stream that ends without it was cut off.
 
         Closing the iterator cancels the work. Raises BadDependency, Unavailable, DeadlineExceeded, QuotaExceeded.
+        """
+        ...
+
+
+class Answers(Protocol):
+    """Answers questions, event by event. Safe to call concurrently."""
+
+    def answer(self, query: Query, deadline: Deadline, *, stream: bool) -> AsyncGenerator[AnswerEvent, None]:
+        """SourcesFound, text and citations as they come, Usage, and Answered last.
+
+        Without `stream` nothing is given out before the model has ended, so that a model that fails half-way can be
+        replaced. Closing the generator cancels the work. Raises InvalidInput, LoadError, DependencyError.
         """
         ...

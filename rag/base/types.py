@@ -15,7 +15,7 @@ from rag.base.deadline import Deadline
 Scalar = str | int | float | bool
 Metadata = Mapping[str, Scalar | Sequence[str]]
 
-Scope = Literal["read", "write", "admin"]
+Scope = Literal["read", "write", "metrics", "admin"]
 Role = Literal["query", "passage"]
 Lane = Literal["interactive", "bulk"]
 Origin = Literal["dense", "bm25", "fused", "rerank", "blend"]

@@ -12,12 +12,11 @@ from ingest.outcome import Failure
 from ingest.pipeline import Indexer, Progress
 from rag.base.deadline import Deadline
 from rag.base.errors import BadDependency, ConfigError
+from rag.base.ports import Answers
 from rag.base.types import Answer, Answered, Query
 from rag.evals.collection import Collection
 from rag.evals.metrics import roc_area
 from rag.evals.retrieval import PARALLEL, READER, TENANT, TIMEOUT_S, URI_PREFIX, drafts
-from rag.pipeline.answer import Answerer
-from rag.pipeline.cached import CachedAnswerer
 
 REFUSED = "insufficient_evidence"
 
@@ -85,7 +84,7 @@ async def score_abstention(
     )
 
 
-async def answer_of(answerer: Answerer | CachedAnswerer, question: str) -> Answer:
+async def answer_of(answerer: Answers, question: str) -> Answer:
     """The whole answer to one question of a collection."""
     query = Query(text=question, principal=READER, request_id="eval", cache="off")
     async with aclosing(answerer.answer(query, Deadline.after(TIMEOUT_S), stream=False)) as events:

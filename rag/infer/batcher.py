@@ -54,6 +54,7 @@ class BatchReport(Struct, frozen=True, kw_only=True):
     padded_tokens: int
     waited_s: float
     ran_s: float
+    n_waiting: int
     failed: bool
 
 
@@ -299,6 +300,7 @@ class Batcher(Generic[Item, Result]):
                     padded_tokens=padded,
                     waited_s=waited_s,
                     ran_s=ran_s,
+                    n_waiting=len(self._waiting),
                     failed=failed,
                 )
             )

@@ -12,6 +12,7 @@ from rag.serve.documents import documents_router
 from rag.serve.guards import Doorkeeper, provide_principal
 from rag.serve.health import livez, readyz
 from rag.serve.identity import name_response
+from rag.serve.metrics import counting, metrics
 from rag.serve.problems import respond
 from rag.serve.reference import openapi
 from rag.serve.search import search
@@ -32,14 +33,14 @@ def create_app(services: Services, *, version: str) -> Litestar:
         return services
 
     return App(
-        route_handlers=[ask, search, documents_router(services.limits), livez, readyz],
+        route_handlers=[ask, search, documents_router(services.limits), livez, readyz, metrics],
         dependencies={
             "services": Provide(provide_services, sync_to_thread=False),
             "principal": Provide(provide_principal, sync_to_thread=False),
         },
         guards=[Doorkeeper(services.keys)],
         exception_handlers={Exception: respond},
-        before_send=[name_response],
+        before_send=[name_response, counting(services.metrics)],
         request_class=JsonRequest,
         request_max_body_size=services.limits.max_body_bytes,
         openapi_config=openapi(version, is_open=services.keys.is_open),

@@ -30,6 +30,7 @@ from rag.govern.limits import Limits
 from rag.index.filters import Fields
 from rag.pipeline.search import Found
 from rag.serve.app import create_app
+from rag.telemetry.metrics import Metrics
 from tests.fakes import ScriptedModel
 
 READER_TOKEN, READER = new_key("ann", tenant="acme", groups=["staff"])
@@ -148,7 +149,7 @@ def services(**changes):
         "indexer": None,
         "library": None,
         "optimize": None,
-        "startup_s": {},
+        "metrics": Metrics(),
         "models": {"extractive": ScriptedModel("x"), "big": ScriptedModel("y")},
     }
     return Services(**parts | changes)

@@ -1,0 +1,36 @@
+"""GET /metrics, and the count of every HTTP request."""
+
+from litestar import Response, get
+from litestar.di import NamedDependency
+from litestar.types import BeforeMessageSendHookHandler, Message, Scope
+
+from rag.compose import Services
+from rag.serve.guards import NEEDS
+from rag.serve.reference import refusals
+from rag.telemetry import names
+from rag.telemetry.metrics import CONTENT_TYPE, Metrics
+
+
+@get(
+    "/metrics",
+    tags=["health"],
+    summary="Numbers for Prometheus",
+    opt={NEEDS: "metrics"},
+    media_type=CONTENT_TYPE,
+    responses=refusals(403),
+    sync_to_thread=False,
+)
+def metrics(services: NamedDependency[Services]) -> Response[bytes]:
+    """The metrics of this process in Prometheus's text format; `docs/metrics.md` has the catalogue."""
+    return Response(services.metrics.exposition(), media_type=CONTENT_TYPE)
+
+
+def counting(numbers: Metrics) -> BeforeMessageSendHookHandler:
+    """A hook that counts each response once, under its route's template and never under the path itself."""
+
+    async def count(message: Message, scope: Scope) -> None:
+        if message["type"] == "http.response.start":
+            method, route = str(scope.get("method")), str(scope.get("path_template") or "other")
+            numbers.add(names.HTTP_REQUESTS, method, route, str(message["status"]))
+
+    return count

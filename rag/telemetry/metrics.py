@@ -1,0 +1,69 @@
+"""The numbers of one process, in a registry of its own: nothing global, so two servers in one test do not meet."""
+
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import generate_latest
+from prometheus_client.metrics import MetricWrapperBase
+
+from rag.telemetry import names
+from rag.telemetry.names import CATALOGUE, Metric
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Metrics:
+    """Counters, gauges and histograms of the catalogue, and of nothing else."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._known = {metric.name: self._made(metric) for metric in CATALOGUE}
+        self._ready: Callable[[], bool] = lambda: False
+
+    def add(self, metric: Metric, *labels: str, amount: float = 1.0) -> None:
+        """Raises a counter."""
+        counter = self._labelled(metric, labels)
+        assert isinstance(counter, Counter)
+        counter.inc(amount)
+
+    def observe(self, metric: Metric, value: float, *labels: str) -> None:
+        """Puts a value into a histogram."""
+        histogram = self._labelled(metric, labels)
+        assert isinstance(histogram, Histogram)
+        histogram.observe(value)
+
+    def set(self, metric: Metric, value: float, *labels: str) -> None:
+        """Sets a gauge."""
+        gauge = self._labelled(metric, labels)
+        assert isinstance(gauge, Gauge)
+        gauge.set(value)
+
+    def shift(self, metric: Metric, by: float) -> None:
+        """Moves a gauge up or down."""
+        gauge = self._labelled(metric, ())
+        assert isinstance(gauge, Gauge)
+        gauge.inc(by)
+
+    def watch(self, ready: Callable[[], bool]) -> None:
+        """What is asked, whenever the metrics are, whether requests may be sent here."""
+        self._ready = ready
+
+    def exposition(self) -> bytes:
+        """All values in Prometheus's text format."""
+        self.set(names.READY, float(self._ready()))
+        return generate_latest(self._registry)
+
+    def _labelled(self, metric: Metric, labels: tuple[str, ...]) -> MetricWrapperBase:
+        known = self._known[metric.name]
+        return known.labels(*labels) if labels else known
+
+    def _made(self, metric: Metric) -> MetricWrapperBase:
+        match metric.kind:
+            case "counter":
+                return Counter(metric.name, metric.help, metric.labels, registry=self._registry)
+            case "gauge":
+                return Gauge(metric.name, metric.help, metric.labels, registry=self._registry)
+            case "histogram":
+                return Histogram(
+                    metric.name, metric.help, metric.labels, registry=self._registry, buckets=metric.buckets
+                )
