@@ -12,13 +12,12 @@ Dialect: TypeAlias = Literal["cohere", "tei"]
 
 
 class CohereRequest(Struct, frozen=True, kw_only=True):
-    """The best `top_n` would come back; all are asked for."""
+    """All scores are asked for, and nothing else: Cohere's v2 refuses fields that it does not know with a 422."""
 
     model: str
     query: str
     documents: tuple[str, ...]
     top_n: int
-    return_documents: bool = False
 
 
 class TeiRequest(Struct, frozen=True, kw_only=True):

@@ -1,7 +1,10 @@
 """Stand-ins for remote models: handlers for `httpx.MockTransport` that speak the wires of the real ones."""
 
 import json
-from collections.abc import Callable, Sequence
+from asyncio import IncompleteReadError, StreamReader, StreamWriter, start_server
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from inspect import isawaitable
 from typing import Any
 
 import httpx
@@ -66,3 +69,31 @@ class Script:
         if isinstance(step, Exception):
             raise step
         return httpx.Response(step.status_code, headers=step.headers, content=step.content)
+
+
+@asynccontextmanager
+async def served(handler: Any) -> AsyncIterator[str]:
+    """The handler on the loopback interface, behind real connections; gives the address to put into `base_url`."""
+
+    async def serve(reader: StreamReader, writer: StreamWriter) -> None:
+        try:
+            while True:
+                response = handler(await _request(reader))
+                response = await response if isawaitable(response) else response
+                head = f"HTTP/1.1 {response.status_code} x\r\ncontent-length: {len(response.content)}\r\n\r\n"
+                writer.write(head.encode() + response.content)
+                await writer.drain()
+        except IncompleteReadError:
+            writer.close()
+
+    server = await start_server(serve, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+
+
+async def _request(reader: StreamReader) -> httpx.Request:
+    lines = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+    method, path, _ = lines[0].split(" ")
+    headers = [tuple(line.split(": ", 1)) for line in lines[1:] if line]
+    length = next(int(value) for name, value in headers if name.lower() == "content-length")
+    return httpx.Request(method, f"http://up{path}", headers=headers, content=await reader.readexactly(length))

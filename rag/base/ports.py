@@ -70,7 +70,7 @@ class Embedder(Protocol):
         """One unit vector per text, in order; shape (0, dimension) for none. Longer texts are cut at the model's limit.
 
         The vector of a text does not depend on what else is embedded (max |Δ| ≤ 1e-5).
-        Raises Overloaded, DeadlineExceeded, Unavailable.
+        Raises Overloaded, DeadlineExceeded, Unavailable, and BadDependency for a remote model that answers nonsense.
         """
         ...
 
@@ -120,7 +120,8 @@ class Reranker(Protocol):
     async def rerank(self, question: str, candidates: Sequence[Candidate], limit: int, work: Work) -> list[Candidate]:
         """At most `limit` of the candidates, best first: a permutation of the input or a prefix of one.
 
-        Empty input gives an empty list. Raises Overloaded, DeadlineExceeded, Unavailable.
+        Empty input gives an empty list. Raises Overloaded, DeadlineExceeded, Unavailable, and BadDependency for a
+        remote model that answers nonsense.
         """
         ...
 

@@ -50,7 +50,6 @@ def test_all_scores_are_asked_for():
         "query": "q",
         "documents": ["a", "b"],
         "top_n": 2,
-        "return_documents": False,
     }
     assert json.loads(body_of("tei", "m", "q", ["a"])) == {
         "query": "q",
