@@ -82,8 +82,9 @@ def load_settings(file: Path | None = None, environ: Mapping[str, str] | None = 
     file = file or (Path(FILE_NAME) if Path(FILE_NAME).is_file() else None)
     written = _read(file) if file else {}
     folder = file.parent.resolve() if file else Path.cwd()
-    _converted(written, folder, environ, strict=True)
-    return _checked(_converted(_merged(written, _from_environment(environ)), folder, environ, strict=False))
+    _converted(_with_kinds(written), folder, environ, strict=True)
+    effective = _with_kinds(_merged(written, _from_environment(environ)))
+    return _checked(_converted(effective, folder, environ, strict=False))
 
 
 def shown(settings: Settings) -> bytes:
@@ -132,6 +133,17 @@ def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
         old = merged.get(key)
         merged[key] = _merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
     return merged
+
+
+def _with_kinds(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """A section that does not say its `kind` is of the kind that it has by default."""
+    completed = dict(tree)
+    for field in msgspec.structs.fields(Settings):
+        config = getattr(field.default, "__struct_config__", None)
+        section = completed.get(field.name)
+        if config and config.tag_field and isinstance(section, dict):
+            completed[field.name] = {config.tag_field: config.tag, **section}
+    return completed
 
 
 def _converted(tree: Mapping[str, Any], folder: Path, environ: Mapping[str, str], *, strict: bool) -> Settings:

@@ -6,6 +6,8 @@ import pytest
 
 from llm.config import OpenAIConfig
 from rag.base.errors import ConfigError
+from rag.index.config import EdgeConfig
+from rag.index.embedders.config import HttpEmbedderConfig, OnnxEmbedderConfig
 from rag.settings import load_settings, shown
 
 
@@ -18,6 +20,16 @@ def test_nothing_configured_gives_the_defaults() -> None:
     settings = load_settings(environ={"HOME": "/nowhere", "OTHER": "x"})
     assert settings.server.host == "127.0.0.1"
     assert settings.answer.model == "extractive"
+
+
+def test_a_section_without_a_kind_is_of_the_default_kind(file: Path) -> None:
+    file.write_text("[index]\nthreads = 2\n")
+    settings = load_settings(file, {"RAG__EMBEDDER__N_SESSIONS": "3"})
+    assert settings.index == EdgeConfig(threads=2)
+    assert settings.embedder == OnnxEmbedderConfig(n_sessions=3)
+    remote = {"KIND": "http", "BASE_URL": "http://up/v1", "MODEL": "m", "DIMENSION": "8"}
+    settings = load_settings(file, {f"RAG__EMBEDDER__{key}": value for key, value in remote.items()})
+    assert settings.embedder == HttpEmbedderConfig(base_url="http://up/v1", model="m", dimension=8)
 
 
 def test_the_environment_wins_over_the_file(file: Path) -> None:
