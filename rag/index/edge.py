@@ -10,6 +10,7 @@ What to know of the vendor (0.9.0; measured on 2 cores in 2026-11):
 """
 
 import asyncio
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +23,7 @@ import msgspec
 import numpy as np
 from qdrant_edge import CountRequest, EdgeShard, Record, ScrollRequest
 
-from rag.base.errors import GroundwireError, Unavailable
+from rag.base.errors import ConfigError, GroundwireError, Unavailable
 from rag.base.ports import IndexedDocument, Page, Retrieval, Vectors
 from rag.base.types import Access, Filters, Passage
 from rag.index.bm25 import Bm25Encoder
@@ -50,8 +51,14 @@ class EdgeStore:
     """The PassageStore in a folder. Made by `open`; one process at a time. Safe to call from one event loop."""
 
     def __init__(
-        self, shard: EdgeShard, frequencies: DocumentFrequencies, search: EdgeSearch, threads: ThreadPoolExecutor
+        self,
+        shard: EdgeShard,
+        frequencies: DocumentFrequencies,
+        search: EdgeSearch,
+        threads: ThreadPoolExecutor,
+        require_space: Callable[[], None],
     ) -> None:
+        self._require_space = require_space
         self._shard: EdgeShard | None = shard
         self._frequencies = frequencies
         self._search = search
@@ -80,14 +87,17 @@ class EdgeStore:
         when it cannot be read.
         """
         encoder = Bm25Encoder(config.bm25)
+        require_space = partial(_require_space, path, config.min_free_bytes)
         wanted = Manifest(embedder=embedder_name, dimension=dimension, bm25=config.bm25, fields=fields.declared)
         threads = ThreadPoolExecutor(config.threads, thread_name_prefix="index")
         try:
-            opened = await asyncio.get_running_loop().run_in_executor(threads, _open, path, wanted, fields)
+            opened = await asyncio.get_running_loop().run_in_executor(
+                threads, _open, path, wanted, fields, require_space
+            )
         except BaseException:
             threads.shutdown(wait=False)
             raise
-        return cls(*opened, EdgeSearch(Hybrid(fields, fusion, encoder, dimension)), threads)
+        return cls(*opened, EdgeSearch(Hybrid(fields, fusion, encoder, dimension)), threads, require_space)
 
     async def close(self) -> None:
         """Ends the work in hand, writes everything out and frees the folder. Later calls raise Unavailable."""
@@ -152,6 +162,7 @@ class EdgeStore:
         return await self._write(lambda shard: shard.optimize())
 
     def _store(self, shard: EdgeShard, batch: Batch) -> None:
+        self._require_space()
         try:
             store(shard, batch, self._frequencies)
         except BaseException:
@@ -217,13 +228,32 @@ class EdgeStore:
             raise Unavailable("the index failed; the log says why") from error
 
 
-def _open(path: Path, wanted: Manifest, fields: Fields) -> tuple[EdgeShard, DocumentFrequencies]:
-    path.mkdir(parents=True, exist_ok=True)
+def _require_space(path: Path, n_bytes: int) -> None:
+    """Raises Unavailable when less is free on the disk of `path`."""
+    free = shutil.disk_usage(path).free
+    if free < n_bytes:
+        raise Unavailable(
+            f"{free // 2**20} MiB are free on the disk of the index in {path}, and {n_bytes // 2**20} are needed to "
+            "write to it; make room, or set index.min_free_bytes"
+        )
+
+
+def _open(
+    path: Path, wanted: Manifest, fields: Fields, require_space: Callable[[], None]
+) -> tuple[EdgeShard, DocumentFrequencies]:
     manifest_path = path / "manifest.json"
-    manifest = read_manifest(manifest_path)
-    if manifest is None:
-        manifest = wanted
-        write_manifest(manifest_path, manifest)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        manifest = read_manifest(manifest_path)
+        if manifest is None:
+            require_space()
+            manifest = wanted
+            write_manifest(manifest_path, manifest)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise ConfigError(
+            f"the index folder {path} cannot be made: {reason}; choose another with `data_dir`"
+        ) from error
     manifest.require_same_build(wanted, f"the index in {path}")
     shard = open_shard(path / manifest.shard, manifest.dimension)
     if manifest.fields != wanted.fields:

@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
+from uuid import uuid4
 
 import msgspec
 from msgspec import Struct
@@ -49,7 +50,7 @@ def read_manifest(path: Path) -> Manifest | None:
 
 def write_manifest(path: Path, manifest: Manifest) -> None:
     """Replaces the file in one step: after a crash or a power cut it is the old one or the new one, whole."""
-    draft = path.with_suffix(".new")
+    draft = path.with_suffix(f".{uuid4().hex}.new")  # two processes may create the same folder at once
     with draft.open("wb") as file:
         file.write(msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
         file.flush()

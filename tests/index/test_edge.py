@@ -20,6 +20,7 @@ from rag.index.edge import EdgeStore
 from rag.index.edge_words import counted
 from rag.index.filters import Fields, parse_filters
 from rag.index.frequencies import DocumentFrequencies
+from rag.index.manifest import Manifest, write_manifest
 from tests.building import DIMENSION, EMBEDDER, document, question
 
 ALL = managed_in("acme")
@@ -138,6 +139,31 @@ async def test_an_unreadable_manifest_or_shard_is_named(tmp_path: Path) -> None:
     (tmp_path / "shard" / "edge_config.json").write_text("{")
     with pytest.raises(Unavailable, match="cannot be opened"):
         await opened(tmp_path)
+
+
+async def test_a_full_disk_is_told_before_it_ends_the_process(tmp_path: Path) -> None:
+    greedy = EdgeConfig(min_free_bytes=2**60)
+    with pytest.raises(Unavailable, match="MiB are free"):
+        await opened(tmp_path / "new", config=greedy)
+    await (await opened(tmp_path)).close()
+    store = await opened(tmp_path, config=greedy)
+    with pytest.raises(Unavailable, match="make room"):
+        await store.put([await document("a.txt", ["words"])])
+    assert await texts(store) == set()
+    await store.close()
+
+
+async def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="cannot be made: Not a directory"):
+        await opened(tmp_path / "file" / "index")
+
+
+async def test_processes_that_create_one_folder_at_once_do_not_trip_over_each_other(tmp_path: Path) -> None:
+    manifest = Manifest(embedder="hashing@1", dimension=3, bm25=Bm25Config(), fields={})
+    writing = (asyncio.to_thread(write_manifest, tmp_path / "manifest.json", manifest) for _ in range(20))
+    await asyncio.gather(*writing)
+    assert names_in(tmp_path) == ["manifest.json"]
 
 
 async def test_an_unknown_bm25_language_is_a_config_error(tmp_path: Path) -> None:
