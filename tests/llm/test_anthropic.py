@@ -2,13 +2,15 @@ import json
 
 import httpx
 import pytest
+from msgspec.structs import replace
 
 from llm.anthropic import AnthropicWire
 from llm.config import AnthropicConfig
+from llm.dialect import Dialect
 from llm.remote import RemoteModel
 from rag.base.errors import BadDependency, DeadlineExceeded, QuotaExceeded, Unavailable
 from rag.base.secret import Secret
-from rag.base.types import Finished, Prompt, TextDelta, Turn, Usage
+from rag.base.types import Finished, TextDelta, Turn, Usage
 from tests.prompts import a_prompt
 from tests.upstream import ANSWER, PROMPT, SSE, Handler, events_of, recorded, refusing, streaming, text_of
 
@@ -70,12 +72,10 @@ async def test_the_request_keeps_the_instructions_apart():
 
 
 def test_instructions_are_joined_and_a_temperature_off_the_scale_is_its_end():
-    prompt: Prompt = a_prompt("What?")
+    prompt = a_prompt("What?")
     turns = (Turn(role="user", content="hi"), Turn(role="system", content="More."), Turn(role="assistant", content="o"))
-    wire = model(streaming())._wire
-    asked = {name: getattr(prompt, name) for name in Prompt.__struct_fields__}
-    hot = Prompt(**(asked | {"temperature": 1.7, "messages": (prompt.messages[0], *turns)}))
-    body = json.loads(wire.body(hot, model(streaming())._dialect))
+    hot = replace(prompt, temperature=1.7, messages=(prompt.messages[0], *turns))
+    body = json.loads(AnthropicWire(AnthropicConfig(model="claude")).body(hot, Dialect()))
     assert body["system"] == "Answer from the sources.\n\nMore."
     assert body["messages"] == [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "o"}]
     assert body["temperature"] == 1.0
