@@ -1,5 +1,6 @@
 """The recipe: from a question to an answer with verified citations."""
 
+import logging
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 
@@ -28,6 +29,8 @@ from rag.pipeline.config import AnswerConfig
 from rag.pipeline.context import choose_context
 from rag.pipeline.prompt import Template, render
 from rag.pipeline.search import Found, Searcher
+
+_log = logging.getLogger(__name__)
 
 EXTRACTIVE = "extractive"
 """The model that needs nothing: it answers where nothing was found and where the chosen one fails."""
@@ -119,9 +122,10 @@ class Answerer:
                     else:
                         for event in [event async for event in events]:
                             yield event
-            except (DependencyError, LoadError):
+            except (DependencyError, LoadError) as error:
                 if writing.began:
                     raise
+                _log.warning("answered without the model: %s", error)  # such errors name no text and no secret
                 writing.degraded = ("generate",)
             else:
                 return
@@ -164,7 +168,7 @@ class _Writing:
         """What the reader of the answer gets to see of one event of the model."""
         match event:
             case TextDelta():
-                self.began = True
+                self.began = self.began or bool(event.text.strip())
                 return list(self.reader.feed(event.text))
             case Usage():
                 self.usage = event
@@ -178,12 +182,19 @@ class _Writing:
 
 
 async def _events(model: ChatModel, prompt: Prompt, deadline: Deadline) -> AsyncGenerator[ModelEvent, None]:
-    """The model's events; a stream that just stops is an error, not an answer."""
-    finished = False
+    """The model's events; a stream that just stops is an error, not an answer, and so is one without a word.
+
+    Models that think aloud use up `max_tokens` before their first word.
+    """
+    finished = wrote = False
     stream = model.stream(prompt, deadline)
     try:
         async for event in stream:
-            finished = finished or isinstance(event, Finished)
+            if isinstance(event, TextDelta):
+                wrote = wrote or bool(event.text.strip())
+            if isinstance(event, Finished):
+                finished = True
+                wrote = wrote or event.reason == "content_filter"
             yield event
     finally:
         close = getattr(stream, "aclose", None)  # every async generator has it; an iterator need not
@@ -191,3 +202,5 @@ async def _events(model: ChatModel, prompt: Prompt, deadline: Deadline) -> Async
             await close()
     if not finished:
         raise BadDependency(f"the model '{model.name}' stopped in the middle of its answer")
+    if not wrote:
+        raise BadDependency(f"the model '{model.name}' ended its answer without a word")

@@ -99,6 +99,16 @@ async def test_a_stream_without_its_end_is_an_error(tower: list[Candidate], quer
         await events(answerer(tower, CutOff("")), query)
 
 
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("text", ["", " \n"])
+async def test_an_answer_without_a_word_is_replaced(
+    tower: list[Candidate], query: Query, caplog: pytest.LogCaptureFixture, text: str, stream: bool
+) -> None:
+    answer = answer_in(await events(answerer(tower, ScriptedModel(text)), query, stream=stream))
+    assert (answer.text.strip(), answer.degraded) == ("Extracted. [1]", ("generate",))
+    assert "without a word" in caplog.text, "the operator is told why"
+
+
 async def test_reranking_that_fails_leaves_the_fused_order(tower: list[Candidate], query: Query) -> None:
     asked = replace(query, top_k=1)
     answer = answer_in(await events(answerer(tower, ScriptedModel("Yes."), BrokenReranker()), asked))
