@@ -38,17 +38,18 @@ class Searcher:
         question = standalone(query.text, query.history)
         with stages.stage("embed"):
             vectors = await self.embedder.embed([question], "query", work)
+        reranks = rerank and self.reranker.name != "none"
         request = Retrieval(
             text=question,
             vector=vectors[0],
             access=readable_by(query.principal),
             filters=query.filters,
-            limit=max(query.top_k, self._config.n_candidates),
+            limit=max(query.top_k, self._config.n_candidates) if reranks else query.top_k,
         )
         with stages.stage("retrieve"):
             candidates = await self._retriever.retrieve(request, work)
         degraded: tuple[str, ...] = ()
-        if rerank and self.reranker.name != "none":
+        if reranks:
             share = Work(tenant=work.tenant, deadline=deadline.share(self._config.rerank_share))
             with stages.stage("rerank"):
                 try:

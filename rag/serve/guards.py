@@ -23,8 +23,8 @@ class Doorkeeper:
     def __init__(self, keys: KeyRing) -> None:
         self._keys = keys
 
-    def __call__(self, connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-        """Litestar calls it before it reads the body."""
+    async def __call__(self, connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+        """Litestar calls it before it reads the body; async, as a plain function would be sent to a thread."""
         scope = handler.opt.get(NEEDS, "read")
         if scope is None:
             return

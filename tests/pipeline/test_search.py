@@ -1,0 +1,44 @@
+"""How much is looked for: more than is given out only where a reranker chooses from it."""
+
+import pytest
+from msgspec.structs import replace
+
+from rag.base.deadline import Deadline
+from rag.base.ports import Reranker, Retrieval
+from rag.base.types import Candidate, Query, Work
+from rag.pipeline.config import AnswerConfig
+from rag.pipeline.search import Searcher
+from rerank.none import NoReranker
+from tests.fakes import HashingEmbedder, ReversingReranker
+from tests.shelf import Shelf
+
+
+class CountingRetriever:
+    """Gives as many candidates as it is asked for."""
+
+    def __init__(self, candidates: list[Candidate]) -> None:
+        self.candidates = candidates
+        self.limits: list[int] = []
+
+    async def retrieve(self, request: Retrieval, work: Work) -> list[Candidate]:
+        self.limits.append(request.limit)
+        return self.candidates[: request.limit]
+
+
+@pytest.mark.parametrize(
+    ("reranker", "rerank", "top_k", "looked_for"),
+    [
+        (NoReranker(), True, 3, 3),
+        (ReversingReranker(), False, 3, 3),
+        (ReversingReranker(), True, 3, 8),
+        (ReversingReranker(), True, 9, 9),
+    ],
+)
+async def test_candidates_beyond_those_given_are_looked_for_only_to_rerank_them(
+    shelf: Shelf, query: Query, reranker: Reranker, rerank: bool, top_k: int, looked_for: int
+) -> None:
+    retriever = CountingRetriever(shelf.candidates("tower", "0123456789", list(range(1, 10))))
+    searcher = Searcher(HashingEmbedder(), retriever, reranker, AnswerConfig(n_candidates=8))
+    found = await searcher.search(replace(query, top_k=top_k), Deadline.after(10), rerank=rerank)
+    assert retriever.limits == [looked_for]
+    assert len(found.candidates) == top_k
