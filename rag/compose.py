@@ -1,10 +1,12 @@
 """The composition root: everything that serves is built, opened and closed here, in this order and back."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 from tokenizers import Tokenizer
 
@@ -14,6 +16,7 @@ from ingest.library import Library
 from ingest.pipeline import Indexer
 from llm.config import ExtractiveConfig
 from llm.factory import open_models
+from rag.base.errors import ConfigError
 from rag.base.health import Health
 from rag.base.ports import Answers, ChatModel, Embedder
 from rag.base.stages import Stages
@@ -22,7 +25,7 @@ from rag.govern.keys import LOCAL_ID, KeyConfig, KeyRing, hash_of, read_keys
 from rag.govern.limits import Limits
 from rag.index.config import EdgeConfig
 from rag.index.embedders.factory import open_embedder
-from rag.index.factory import Store, open_store
+from rag.index.factory import INDEX, Store, open_store
 from rag.index.filters import Fields
 from rag.index.retriever import BatchedRetriever
 from rag.infer.batcher import BatchReport
@@ -35,6 +38,9 @@ from rag.telemetry import names
 from rag.telemetry.measured import MeasuredAnswers
 from rag.telemetry.metrics import Metrics
 from rerank.factory import open_reranker
+
+if TYPE_CHECKING:
+    from rag.index.edge import EdgeStore
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +59,15 @@ class Services:
     library: Library
     optimize: Callable[[], Awaitable[bool]]
     """Builds the search index of what was stored since. Holds up this whole process: not for one that serves."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rebuild:
+    """An index and its successor: what the old one holds, how to put it into the new one, and the step over."""
+
+    old: "EdgeStore"
+    indexer: Indexer
+    adopt: Callable[[], Awaitable[None]]
 
 
 def key_ring(settings: Settings, local_token: str) -> KeyRing:
@@ -109,10 +124,36 @@ async def open_services(settings: Settings, keys: KeyRing) -> AsyncIterator[Serv
         )
 
 
-def _open_store(settings: Settings, fields: Fields, embedder: Embedder) -> AbstractAsyncContextManager[Store]:
+@asynccontextmanager
+async def open_rebuild(settings: Settings) -> AsyncIterator[Rebuild]:
+    """The index as it is, and one beside it that is built with the present settings. Raises ConfigError."""
+    from rag.index.rebuild import NEXT, adopt, open_as_built
+
+    if not isinstance(settings.index, EdgeConfig):
+        raise ConfigError(
+            "`rag reindex` rebuilds embedded indexes; for a Qdrant server, ingest into another collection"
+        )
+    index, built = settings.data_dir / INDEX, settings.data_dir / NEXT
+    async with AsyncExitStack() as stack:
+        enter = stack.enter_async_context
+        old = await enter(open_as_built(index, settings.index))
+        embedder, tokenizer = await enter(open_embedder(settings.embedder, settings.models_dir))
+        new = await enter(_open_store(settings, Fields(settings.fields), embedder, folder=NEXT))
+
+        async def step_over() -> None:
+            await new.optimize()
+            await stack.aclose()
+            await asyncio.to_thread(adopt, index, built)
+
+        yield Rebuild(old=old, indexer=Indexer(embedder, new, tokenizer, settings.ingest), adopt=step_over)
+
+
+def _open_store(
+    settings: Settings, fields: Fields, embedder: Embedder, folder: str = INDEX
+) -> AbstractAsyncContextManager[Store]:
     return open_store(
         settings.index,
-        data_dir=settings.data_dir,
+        folder=settings.data_dir / folder,
         fields=fields,
         fusion=settings.fusion,
         embedder_name=embedder.name,

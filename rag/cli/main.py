@@ -17,6 +17,7 @@ COMMANDS = {
     "ask": "Ask a question and print the answer with its citations.",
     "search": "Print the passages that match best.",
     "documents": "List, show and delete documents.",
+    "reindex": "Build the index anew with the present settings.",
     "keys": "Make API keys.",
     "models": "List, verify, export and fetch models.",
     "eval": "Measure retrieval and answers on a judged collection.",

@@ -21,7 +21,7 @@ from uuid import UUID
 
 import msgspec
 import numpy as np
-from qdrant_edge import CountRequest, EdgeShard, Record, ScrollRequest
+from qdrant_edge import CountRequest, EdgeShard, FacetRequest, Record, ScrollRequest
 
 from rag.base.errors import ConfigError, GroundwireError, Unavailable
 from rag.base.ports import IndexedDocument, Page, Retrieval, Vectors
@@ -37,7 +37,7 @@ from rag.index.filters import Fields
 from rag.index.frequencies import DocumentFrequencies
 from rag.index.gate import Gate
 from rag.index.hybrid import DENSE, Hybrid, Outcome
-from rag.index.manifest import Manifest, read_manifest, write_manifest
+from rag.index.manifest import MANIFEST, Manifest, read_manifest, write_manifest
 from rag.index.payload import identifier_of, point_id, read_passage, read_record
 from rag.index.selection import OneOf, Selection, selected
 
@@ -149,6 +149,10 @@ class EdgeStore:
         selection = selected(access, filters, self._search.hybrid.fields, "document")
         return await self._read(lambda shard: _count(shard, selection))
 
+    async def tenants(self) -> list[str]:
+        """Everyone who has a document here, for upkeep that goes over all of them."""
+        return await self._read(_tenants)
+
     async def search_batch(self, requests: Sequence[Retrieval]) -> list[Outcome]:
         """One outcome per request, in order: at most `limit` candidates, best first, or why that member failed."""
         return await self._read(lambda shard: self._search.run(shard, self._frequencies, requests))
@@ -241,7 +245,7 @@ def _require_space(path: Path, n_bytes: int) -> None:
 def _open(
     path: Path, wanted: Manifest, fields: Fields, require_space: Callable[[], None]
 ) -> tuple[EdgeShard, DocumentFrequencies]:
-    manifest_path = path / "manifest.json"
+    manifest_path = path / MANIFEST
     try:
         path.mkdir(parents=True, exist_ok=True)
         manifest = read_manifest(manifest_path)
@@ -266,6 +270,11 @@ def _open(
 
 def _count(shard: EdgeShard, selection: Selection) -> int:
     return shard.count(CountRequest(exact=True, filter=edge_filter(selection)))
+
+
+def _tenants(shard: EdgeShard) -> list[str]:
+    found = shard.facet(FacetRequest(key="tenant", limit=shard.info().points_count or 1, exact=True))
+    return sorted(str(hit.value) for hit in found.hits)
 
 
 def _page(shard: EdgeShard, selection: Selection, limit: int, start: str | None) -> Page:

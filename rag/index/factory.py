@@ -11,6 +11,9 @@ from rag.index.config import EdgeConfig, FusionConfig, QdrantConfig, StoreConfig
 from rag.index.filters import Fields
 from rag.index.retriever import SearchesInBatches
 
+INDEX = "index"
+"""The folder of the embedded index within the data folder."""
+
 
 class Store(PassageStore, SearchesInBatches, Protocol):
     """Keeps documents and finds passages in them."""
@@ -39,7 +42,7 @@ class Store(PassageStore, SearchesInBatches, Protocol):
 
 @asynccontextmanager
 async def open_store(
-    config: StoreConfig, *, data_dir: Path, fields: Fields, fusion: FusionConfig, embedder_name: str, dimension: int
+    config: StoreConfig, *, folder: Path, fields: Fields, fusion: FusionConfig, embedder_name: str, dimension: int
 ) -> AsyncIterator[Store]:
     """The store, open; closed on leaving. Raises what its `open` raises: ConfigError, Unavailable."""
     # Imported where chosen: either vendor costs time at start that the other's users should not pay.
@@ -48,7 +51,7 @@ async def open_store(
             from rag.index.edge import EdgeStore
 
             store = await EdgeStore.open(
-                data_dir / "index",
+                folder,
                 config=config,
                 fusion=fusion,
                 fields=fields,

@@ -12,6 +12,7 @@ from msgspec import Struct
 from rag.base.errors import ConfigError
 from rag.index.config import Bm25Config, FieldType
 
+MANIFEST: Final = "manifest.json"
 SCHEMA: Final = 2
 """Rises when what is stored changes in a way that this code cannot read. 2: term weights without the store's IDF."""
 
@@ -35,6 +36,8 @@ class Manifest(Struct, frozen=True, kw_only=True):
         ]
         if differences:
             remedy = "run `rag reindex` to build it anew, or restore the setting"
+            if self.schema != wanted.schema:
+                remedy = "it is of another version of Groundwire: move the folder away and ingest the documents anew"
             raise ConfigError(f"{place} was built differently: {'; '.join(differences)}; {remedy}")
 
 

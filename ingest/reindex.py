@@ -1,0 +1,39 @@
+"""Everything that a store holds, as drafts again: for an index that is built anew with other settings."""
+
+from collections.abc import AsyncGenerator
+
+from ingest.draft import Draft
+from ingest.outcome import Failure
+from rag.base.ports import PassageStore
+from rag.base.types import Access
+from rag.govern.access import managed_in
+
+PAGE_SIZE = 256
+
+
+async def stored_drafts(store: PassageStore, tenant: str) -> AsyncGenerator[Draft | Failure, None]:
+    """The documents of the tenant, ordered by id, each with its whole text as its chunks tile it.
+
+    A duplicate has the text of its original.
+    """
+    access = managed_in(tenant)
+    cursor: str | None = None
+    while True:
+        page = await store.records(access, (), PAGE_SIZE, cursor)
+        for record in page.records:
+            yield Draft(
+                uri=record.uri,
+                text=await _text(store, access, record.duplicate_of or record.id),
+                title=record.title,
+                format=record.format,
+                acl=record.acl,
+                metadata=record.metadata,
+                updated_at=record.updated_at,
+            )
+        if page.cursor is None:
+            return
+        cursor = page.cursor
+
+
+async def _text(store: PassageStore, access: Access, document_id: str) -> str:
+    return "".join(passage.chunk.text for passage, _ in await store.passages(access, document_id))
