@@ -3,6 +3,7 @@
 from pathlib import Path
 
 WORDS = "how do i the signing key yes error quick brown fox passage question and is of a in".split()  # noqa: SIM905  # a row of words reads better
+WIDTH = 64
 
 
 def save_model(folder: Path, *, scored: bool) -> None:
@@ -18,7 +19,7 @@ def save_model(folder: Path, *, scored: bool) -> None:
     tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
     BertTokenizerFast(tokenizer_object=tokenizer, model_max_length=512).save_pretrained(folder)
     config = BertConfig(
-        vocab_size=4000, hidden_size=64, num_hidden_layers=3, num_attention_heads=4, intermediate_size=128,
+        vocab_size=4000, hidden_size=WIDTH, num_hidden_layers=3, num_attention_heads=4, intermediate_size=128,
         num_labels=1, initializer_range=0.2,
     )  # fmt: skip
     model = BertForSequenceClassification(config) if scored else BertModel(config)
@@ -31,5 +32,5 @@ def save_bi_encoder(folder: Path, *, pooling: str = "mean", prompts: dict[str, s
 
     save_model(folder / "plain", scored=False)
     words = models.Transformer(str(folder / "plain"), max_seq_length=32)
-    pooled = models.Pooling(words.get_word_embedding_dimension(), pooling_mode=pooling)
+    pooled = models.Pooling(WIDTH, pooling_mode=pooling)
     SentenceTransformer(modules=[words, pooled, models.Normalize()], prompts=prompts).save(str(folder))

@@ -12,7 +12,7 @@ import msgspec
 from rag.base.errors import CallerError
 from rag.cli import options
 from rag.infer.hub import fetch, licence_of, original, require_torch_extra, source_of
-from rag.infer.models import ModelFolder, Task, damaged_files, exported_folder, models_in, shipped_models
+from rag.infer.models import SHIPPED, ModelFolder, Task, damaged_files, exported_folder, models_in, shipped_models
 
 UNKNOWN_LICENCE = "unknown"
 WARNING = "note: the licence of this model is not known here; read its card on the hub before you use it"
@@ -62,6 +62,11 @@ def _exporting(function: Any) -> Any:
             click.option("--task", type=click.Choice(get_args(Task)), required=True, help="What the model is for."),
             click.option("--precision", type=click.Choice(["int8", "fp32"]), default="int8", show_default=True),
             click.option("--licence", help="For the card [default: what the model's README says]."),
+            click.option(
+                "--metrics",
+                type=click.File("rb"),
+                help="For the card: what `rag eval retrieval --json` wrote for this model.",
+            ),
             click.option("--query-prefix", help="Put before questions [default: what the model's settings say]."),
             click.option("--passage-prefix", help="Put before passages [default: what the model's settings say]."),
             click.option(
@@ -112,17 +117,21 @@ def _export(ctx: click.Context, name: str, folder: Path, output: Path | None, ho
     """Exports `folder` and prints what to write into the settings."""
     from rag.infer.export import Recipe, export
 
-    as_json, licence = how.pop("as_json"), how.pop("licence") or licence_of(folder) or UNKNOWN_LICENCE
+    as_json, metrics = how.pop("as_json"), how.pop("metrics")
+    licence = how.pop("licence") or licence_of(folder) or UNKNOWN_LICENCE
     is_folder = Path(name).expanduser().is_dir()
     known_as = folder.resolve().name if is_folder else name
     target = output or exported_folder(options.settings_of(ctx).models_dir, known_as)
     if target.resolve() == folder.resolve():
         raise CallerError(f"{target} holds the original: give another folder with --output")
+    if output is None and (SHIPPED / known_as).is_dir():
+        raise CallerError(f"a model named '{known_as}' ships with Groundwire and would be taken: give --output")
     recipe = Recipe(
         name=known_as.rpartition("/")[2],
         licence=licence,
         source=source_of(name, folder),
         created=datetime.now(UTC).date().isoformat(),
+        metrics=msgspec.json.decode(metrics.read()) if metrics else {},
         **how,
     )
     with warnings.catch_warnings():

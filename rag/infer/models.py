@@ -72,14 +72,10 @@ def open_model(name: str, task: Task, models_dir: Path | None = None) -> ModelFo
     path = next((place for place in places if (place / "card.json").is_file()), None)
     if path is None:
         raise ConfigError(_missing(name, task, models_dir))
-    card_file = path / "card.json"
-    try:
-        card = msgspec.json.decode(card_file.read_bytes(), type=ModelCard)
-    except msgspec.DecodeError as fault:
-        raise ConfigError(f"{card_file} is not a model card: {fault}") from fault
-    if card.task != task:
-        raise ConfigError(f"model '{card.name}' is for the task '{card.task}', and '{task}' is needed here")
-    return ModelFolder(path, card)
+    model = _read(path)
+    if model.card.task != task:
+        raise ConfigError(f"model '{model.card.name}' is for the task '{model.card.task}', and '{task}' is needed here")
+    return model
 
 
 def exported_folder(models_dir: Path, hub_id: str) -> Path:
@@ -103,9 +99,8 @@ def shipped_models() -> list[ModelFolder]:
 
 
 def models_in(folder: Path) -> list[ModelFolder]:
-    """The model folders directly below a folder, by name."""
-    cards = sorted(folder.glob("*/card.json"))
-    return [ModelFolder(file.parent, msgspec.json.decode(file.read_bytes(), type=ModelCard)) for file in cards]
+    """The model folders directly below a folder, by name. Raises ConfigError for a card that cannot be read."""
+    return [_read(file.parent) for file in sorted(folder.glob("*/card.json"))]
 
 
 def damaged_files(model: ModelFolder) -> list[str]:
@@ -116,6 +111,14 @@ def damaged_files(model: ModelFolder) -> list[str]:
         if not file.is_file() or sha256(file.read_bytes()).hexdigest() != expected:
             damaged.append(name)
     return damaged
+
+
+def _read(folder: Path) -> ModelFolder:
+    file = folder / "card.json"
+    try:
+        return ModelFolder(folder, msgspec.json.decode(file.read_bytes(), type=ModelCard))
+    except (OSError, msgspec.DecodeError) as fault:
+        raise ConfigError(f"{file} is not a model card: {fault}") from fault
 
 
 def _missing(name: str, task: Task, models_dir: Path | None) -> str:

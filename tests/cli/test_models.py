@@ -2,7 +2,10 @@
 
 import importlib.util
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +29,8 @@ needs_torch = pytest.mark.skipif(not HAS_TORCH, reason="exporting and fetching n
 slow_import = pytest.mark.timeout(600)  # importing torch alone takes a minute on a busy machine
 exporter_warns = pytest.mark.filterwarnings("ignore")  # torch's exporter warns about itself
 
+ROOT = Path(__file__).resolve().parents[2]
+RAG = [sys.executable, "-c", "from rag.cli.main import main; main()"]
 SHIPPED_NAME = "all-minilm-l6-v2"
 TEXTS = ["how do i error the signing key", "quick brown fox", "yes", ""]
 WORK = Work(tenant="acme", deadline=Deadline(at_s=float("inf")))
@@ -77,6 +82,14 @@ def test_a_damaged_file_is_named_and_the_exit_code_says_so(models):
     assert found["acme/mini"] == {"damaged": ["tokenizer.json"]}
     assert found[SHIPPED_NAME] == {"damaged": []}
     assert "acme/mini: damaged: tokenizer.json" in models.run("verify").stdout
+
+
+def test_a_card_that_cannot_be_read_is_an_error_that_names_it(models):
+    folder = models.copy_shipped("acme--mini")
+    (folder / "card.json").write_text('{"name": "mini"}', encoding="utf-8")
+    error = models.fails("list")
+    assert isinstance(error, ConfigError)
+    assert str(folder / "card.json") in str(error)
 
 
 def test_a_model_is_found_by_its_shipped_name_its_folder_and_its_hub_id(models):
@@ -173,9 +186,39 @@ async def test_an_exported_cross_encoder_serves(models):
 @needs_torch
 @slow_import
 @exporter_warns
+@pytest.mark.parametrize("command", ["pull", "export"])
+def test_a_hub_id_in_the_local_cache_becomes_a_model_that_the_settings_find_by_it(models, command):
+    """In a process of its own: the hub's client reads its environment once."""
+    commit, repository = "a" * 40, models.folder / "hub" / "models--acme--tiny"
+    save_bi_encoder(repository / "snapshots" / commit)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(commit, encoding="utf-8")
+    metrics = models.folder / "metrics.json"
+    metrics.write_text('{"dense": {"ndcg@10": 0.7}}', encoding="utf-8")
+    run = subprocess.run(
+        [*RAG, "--data-dir", "data", "models", command, "acme/tiny", "--task", "embed", "--metrics", metrics],
+        cwd=models.folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_CACHE": str(models.folder / "hub"), "HF_HUB_OFFLINE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    assert 'model = "acme/tiny"' in run.stdout
+    card = open_model("acme/tiny", "embed", models.models_dir).card
+    assert (card.name, card.source) == ("tiny", f"https://huggingface.co/acme/tiny/tree/{commit}")
+    assert card.metrics == {"dense": {"ndcg@10": 0.7}}
+
+
+@needs_torch
+@slow_import
+@exporter_warns
 def test_an_original_of_the_other_task_or_no_original_is_refused(models):
     save_model(models.folder / "tiny", scored=False)
     (models.folder / "empty").mkdir()
     assert isinstance(models.fails("export", models.folder / "empty", "--task", "embed"), CallerError)
     error = models.fails("export", models.folder / "tiny", "--task", "embed", "--output", models.folder / "tiny")
     assert "--output" in str(error)
+    save_model(models.folder / SHIPPED_NAME, scored=False)
+    error = models.fails("export", models.folder / SHIPPED_NAME, "--task", "embed")
+    assert "--output" in str(error), "the shipped one of that name would be taken"
