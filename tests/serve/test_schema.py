@@ -34,8 +34,9 @@ OPERATIONS = [
     ("DELETE", "/documents/{document_id}"),
     ("GET", "/livez"),
     ("GET", "/readyz"),
+    ("GET", "/metrics"),
 ]
-WITH_INPUT = [operation for operation in OPERATIONS if operation[1] not in {"/livez", "/readyz"}]
+WITH_INPUT = [operation for operation in OPERATIONS if operation[1] not in {"/livez", "/readyz", "/metrics"}]
 
 
 @pytest.fixture(scope="module")
