@@ -22,6 +22,8 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     max_body_bytes: Count = 1024 * 1024
     max_document_bytes: Count = 64 * 1024 * 1024
+    body_timeout_s: Seconds = 300.0
+    """How long a client may take to send its body; one that stops in the middle would hold its connection for ever."""
     request_timeout_s: Seconds = 30.0
     ingest_timeout_s: Seconds = 300.0
     heartbeat_s: Seconds = 10.0

@@ -7,7 +7,7 @@ from litestar.plugins.core import MsgspecDIPlugin
 
 from rag.compose import Services
 from rag.serve.ask import ask
-from rag.serve.bodies import JsonRequest
+from rag.serve.bodies import BODY_TIMEOUT_S, JsonRequest
 from rag.serve.documents import documents_router
 from rag.serve.guards import Doorkeeper, provide_principal
 from rag.serve.health import livez, readyz
@@ -43,6 +43,7 @@ def create_app(services: Services, *, version: str) -> Litestar:
         before_send=[name_response, counting(services.metrics)],
         request_class=JsonRequest,
         request_max_body_size=services.limits.max_body_bytes,
+        opt={BODY_TIMEOUT_S: services.limits.body_timeout_s},
         openapi_config=openapi(version, is_open=services.keys.is_open),
         logging_config=None,
         debug=False,

@@ -4,6 +4,7 @@ Litestar decodes to dicts first and converts afterwards; here a body that is too
 refused while it is read, with an RFC 6901 pointer to the first fault.
 """
 
+import asyncio
 import re
 from functools import lru_cache
 from typing import Any, Never
@@ -14,6 +15,10 @@ from litestar.exceptions import HTTPException, InternalServerException
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 
 from rag.base.errors import InvalidInput, TooLarge
+
+BODY_TIMEOUT_S = "body_timeout_s"
+"""`opt` of the application: how long a body may take to arrive."""
+DEFAULT_BODY_TIMEOUT_S = 300.0
 
 _AT = re.compile(r"(?P<text>.*?)(?: - at (?:`key` in )?`\$?(?P<path>[^`]*)`)?", re.DOTALL)
 _STEP = re.compile(r"\.(?P<name>[^.\[\]]+)|\[(?P<index>\d+)\]")
@@ -33,8 +38,12 @@ class JsonRequest(Request[Any, Any, Any]):
 
     async def body(self) -> bytes:
         """The bytes, at most as many as the route allows."""
+        within_s: float = self.route_handler.opt.get(BODY_TIMEOUT_S, DEFAULT_BODY_TIMEOUT_S)
         try:
-            return await super().body()
+            async with asyncio.timeout(within_s):
+                return await super().body()
+        except TimeoutError as error:
+            raise HTTPException(f"the body took longer than {within_s:g} s to arrive", status_code=408) from error
         except InternalServerException as error:
             raise ClientLeft from error
         except RequestEntityTooLarge as error:

@@ -65,6 +65,7 @@ HTTP_KINDS: Mapping[int, Kind] = {
     403: KINDS[errors.Forbidden],
     404: KINDS[errors.NotFound],
     405: Kind("method-not-allowed", "This method is not served here", 405),
+    408: Kind("too-slow", "The request took too long to arrive", 408),
     413: KINDS[errors.TooLarge],
     415: Kind("unsupported-media-type", "This kind of body is not understood", 415),
     422: KINDS[errors.InvalidInput],

@@ -34,6 +34,7 @@ _REFUSALS = {
     401: "No valid key",
     403: "The key does not allow this",
     404: "It does not exist, or the key may not know that it does",
+    408: "The body did not arrive in time",
     409: "It contradicts the present state",
     413: "The body is too large",
     415: "The body is not application/json",
@@ -56,7 +57,7 @@ _SHAPES = (
     Problem,
 )
 _WITH_KEY = (400, 401, 403)
-_WITH_BODY = (413, 415, 422)
+_WITH_BODY = (408, 413, 415, 422)
 
 
 def refusals(*statuses: int, public: bool = False, body: bool = False) -> dict[int, ResponseSpec]:

@@ -175,6 +175,19 @@ async def test_a_body_without_a_length_is_bounded_too():
     assert "1000 bytes" in response.json()["detail"]
 
 
+async def test_a_body_that_never_ends_gives_its_connection_back():
+    key = READS["authorization"].encode()
+    head = b"POST /ask HTTP/1.1\r\nhost: x\r\nauthorization: %b\r\ncontent-type: application/json\r\n" % key
+    async with served(services(limits=Limits(body_timeout_s=0.05))) as client:
+        reader, half = await asyncio.open_connection("127.0.0.1", client.base_url.port)
+        half.write(head + b'content-length: 100\r\n\r\n{"question":')
+        async with asyncio.timeout(10):
+            answer = await reader.read()
+        half.close()
+    assert answer.startswith(b"HTTP/1.1 408")
+    assert b"/problems/too-slow" in answer
+
+
 async def test_a_client_that_leaves_within_its_body_is_not_our_failure(caplog):
     staged = services()
     key = READS["authorization"].encode()
