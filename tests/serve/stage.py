@@ -36,10 +36,12 @@ from tests.fakes import ScriptedModel
 READER_TOKEN, READER = new_key("ann", tenant="acme", groups=["staff"])
 WRITER_TOKEN, WRITER = new_key("bob", tenant="acme", scopes=["read", "write"])
 OTHER_TOKEN, OTHER = new_key("eve", tenant="other", scopes=["read", "write"])
-KEYS = (READER, WRITER, OTHER)
+WATCHER_TOKEN, WATCHER = new_key("prometheus", tenant="acme", scopes=["metrics"])
+KEYS = (READER, WRITER, OTHER, WATCHER)
 READS = {"authorization": f"Bearer {READER_TOKEN}"}
 WRITES = {"authorization": f"Bearer {WRITER_TOKEN}"}
 OTHERS = {"authorization": f"Bearer {OTHER_TOKEN}"}
+WATCHES = {"authorization": f"Bearer {WATCHER_TOKEN}"}
 
 TEXT = "Refunds take 14 days."
 CANDIDATE = Candidate(
