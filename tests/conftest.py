@@ -1,7 +1,12 @@
 """What holds for every test: no sockets, unless it is marked `sockets`."""
 
 import pytest
+from hypothesis import settings
 from pytest_socket import disable_socket, enable_socket, socket_allow_hosts
+
+# Wall time says nothing on a shared machine: no example fails for having been slow.
+settings.register_profile("house", deadline=None)
+settings.load_profile("house")
 
 
 @pytest.fixture(autouse=True)
