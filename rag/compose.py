@@ -71,10 +71,18 @@ class Rebuild:
 
 
 def key_ring(settings: Settings, local_token: str) -> KeyRing:
-    """The configured keys; where there are any, `local_token` is one more, for those who may read the data folder."""
+    """The configured keys; where there are any, `local_token` is one more, for those who may read the data folder.
+
+    Raises ConfigError when a keys file is configured and no key is in it: that door was not meant to stand open.
+    """
     keys = [*settings.auth.keys]
     if settings.auth.keys_file:
         keys += read_keys(settings.auth.keys_file)
+        if not keys:
+            file = settings.auth.keys_file
+            raise ConfigError(
+                f"the keys file {file} holds no key; add one with `rag keys create`", path="auth.keys_file"
+            )
     if keys:
         scopes: frozenset[Scope] = frozenset({"read", "write", "admin"})
         keys.append(KeyConfig(id=LOCAL_ID, hash=hash_of(local_token), subject="local", scopes=scopes))

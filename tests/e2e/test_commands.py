@@ -87,6 +87,14 @@ def test_an_address_for_others_needs_keys(workspace: Workspace) -> None:
     assert "keys" in refused.stderr
 
 
+def test_a_keys_file_without_a_key_does_not_open_the_door(workspace: Workspace) -> None:
+    (workspace.folder / "keys.json").write_text("[]")
+    workspace.environ["RAG__AUTH__KEYS_FILE"] = str(workspace.folder / "keys.json")
+    refused = workspace.rag("serve", "--port", 0)
+    assert refused.returncode == 2
+    assert "holds no key" in refused.stderr
+
+
 def test_documents_come_from_stdin_as_json_lines(workspace: Workspace) -> None:
     lines = '{"uri": "note:1", "title": "One", "text": "Cats purr."}\n{"text": 5}\n'
     run = workspace.rag("ingest", "-", "--json", stdin=lines)
