@@ -16,6 +16,7 @@ from msgspec import Struct
 from rag.base.deadline import Clock
 from rag.base.errors import DeadlineExceeded, GroundwireError, Overloaded, Unavailable
 from rag.base.types import Lane, Timing, Work
+from rag.infer.service_time import Load, ServiceTime, start_after
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -127,13 +128,13 @@ class Batcher(Generic[Item, Result]):
         self._on_batch = on_batch
         self._clock = clock
         self._waiting: list[_Waiter[Item, Result]] = []
-        self._queued_tokens: dict[Lane, int] = {"interactive": 0, "bulk": 0}
+        self._queued: dict[Lane, Load] = {"interactive": Load(), "bulk": Load()}
         self._turns: dict[str, float] = {}
         self._virtual_s = 0.0
-        self._running: set[asyncio.Task[None]] = set()
+        self._running: dict[asyncio.Task[None], float] = {}  # with the time at which each should end
         self._scheduled = False
         self._closed = False
-        self._tokens_per_s = 10_000.0
+        self._service_time = ServiceTime()
 
     async def submit(self, item: Item, n_tokens: int, work: Work) -> tuple[Result, Timing]:
         """The result for one item. Raises Overloaded, DeadlineExceeded, Unavailable, or what `run` raised for it."""
@@ -152,9 +153,14 @@ class Batcher(Generic[Item, Result]):
         return len(self._waiting)
 
     def predicted_wait_s(self, lane: Lane = "interactive") -> float:
-        """How long a new item would wait, from the tokens before it and the speed of recent batches."""
-        before = self._queued_tokens["interactive"] + (self._queued_tokens["bulk"] if lane == "bulk" else 0)
-        return before / self._tokens_per_s
+        """How long a new item would wait before it runs: for a running batch to end, and for the full ones before it.
+
+        Learnt from recent batches. Items that arrive later and go first are not foreseen.
+        """
+        now_s = self._clock()
+        ends_s = [max(now_s, end_s) for end_s in self._running.values()]
+        ends_s += [now_s] * (self._n_parallel - len(ends_s))
+        return start_after(ends_s, map(self._service_time.of, self._batches_before(lane))) - now_s
 
     async def aclose(self) -> None:
         """Refuses new work, fails what waits, and waits for the batches that run."""
@@ -162,15 +168,32 @@ class Batcher(Generic[Item, Result]):
         self._fail_all(Unavailable(f"the {self._name} queue is closing; try again on another instance"))
         await asyncio.gather(*self._running, return_exceptions=True)
 
+    def _batches_before(self, lane: Lane) -> list[float]:
+        """The tokens of the batches that run before a new item of the lane; the last of its lane it joins."""
+        limits = self._limits
+        before, rest = self._queued["interactive"].batches(limits.interactive_tokens, limits.max_items)
+        if lane == "interactive":
+            return before
+        return [
+            *before,
+            *([rest] if rest else []),
+            *self._queued["bulk"].batches(limits.bulk_tokens, limits.max_items)[0],
+        ]
+
+    def _tokens_of(self, batch: Sequence[_Waiter[Item, Result]]) -> int:
+        """What the backend computes for the batch, padding included."""
+        counts = [waiter.ticket.n_tokens for waiter in batch]
+        return max(counts) * len(counts) if self._limits.padded else sum(counts)
+
     def _admit(self, items: Sequence[tuple[Item, int]], work: Work) -> list[_Waiter[Item, Result]]:
         if self._closed:
             raise Unavailable(f"the {self._name} queue is closed; try again on another instance")
         n_tokens = sum(n for _, n in items)
-        queued = self._queued_tokens[work.lane]
+        queued = self._queued[work.lane].n_tokens
         if queued and queued + n_tokens > self._limits.queue_tokens:
             raise Overloaded(
                 f"the {self._name} queue is full ({queued} of {self._limits.queue_tokens} tokens wait)",
-                retry_after_s=math.ceil(queued / self._tokens_per_s),
+                retry_after_s=max(1, math.ceil(self.predicted_wait_s(work.lane))),
             )
         waiters = []
         for item, n in items:
@@ -178,16 +201,17 @@ class Batcher(Generic[Item, Result]):
             self._turns[work.tenant] = turn + n
             ticket = Ticket(n, work.lane, turn, self._clock())
             waiters.append(_Waiter[Item, Result](item, ticket, work.deadline.at_s))
-        self._queued_tokens[work.lane] += n_tokens
+            self._queued[work.lane].add(n)
         self._waiting.extend(waiters)
         self._schedule()
         return waiters
 
     def _abandon(self, waiters: Iterable[_Waiter[Item, Result]]) -> None:
         for waiter in waiters:
-            if not waiter.future.done():
-                waiter.future.cancel()
-            elif not waiter.future.cancelled():
+            waiter.future.cancel()
+            if waiter.future.cancelled():
+                self._schedule()  # so that the queue does not count who has left
+            else:
                 waiter.future.exception()  # retrieved: a group's other failures are not warnings
 
     def _schedule(self) -> None:
@@ -217,7 +241,7 @@ class Batcher(Generic[Item, Result]):
                     DeadlineExceeded(f"waited {waited_s:.2f} s in the {self._name} queue, past the request's deadline")
                 )
             if waiter.future.done():
-                self._queued_tokens[waiter.ticket.lane] -= waiter.ticket.n_tokens
+                self._queued[waiter.ticket.lane].drop(waiter.ticket.n_tokens)
             else:
                 kept.append(waiter)
         self._waiting = kept
@@ -228,7 +252,7 @@ class Batcher(Generic[Item, Result]):
         taken = set(chosen)
         self._waiting = [waiter for index, waiter in enumerate(self._waiting) if index not in taken]
         for waiter in batch:
-            self._queued_tokens[waiter.ticket.lane] -= waiter.ticket.n_tokens
+            self._queued[waiter.ticket.lane].drop(waiter.ticket.n_tokens)
             self._virtual_s = max(self._virtual_s, waiter.ticket.turn)
         if not self._waiting:
             self._turns.clear()  # an idle queue owes nobody anything
@@ -237,11 +261,11 @@ class Batcher(Generic[Item, Result]):
 
     def _start(self, batch: list[_Waiter[Item, Result]]) -> None:
         task = asyncio.get_running_loop().create_task(self._serve(batch), name=f"{self._name} batch")
-        self._running.add(task)
+        self._running[task] = self._clock() + self._service_time.of(self._tokens_of(batch))
         task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        self._running.discard(task)
+        self._running.pop(task, None)
         if self._waiting:
             self._schedule()
 
@@ -284,14 +308,12 @@ class Batcher(Generic[Item, Result]):
 
     def _report(self, batch: list[_Waiter[Item, Result]], started_s: float, *, failed: bool) -> None:
         n_tokens = sum(waiter.ticket.n_tokens for waiter in batch)
+        padded = self._tokens_of(batch)
         ran_s = self._clock() - started_s
         if ran_s > 0 and not failed:
-            speed = self._n_parallel * n_tokens / ran_s
-            self._tokens_per_s += 0.1 * (speed - self._tokens_per_s)
+            self._service_time.observe(padded, ran_s)
         if self._on_batch:
-            longest = max(waiter.ticket.n_tokens for waiter in batch)
             waited_s = max(started_s - waiter.ticket.enqueued_s for waiter in batch)
-            padded = longest * len(batch) if self._limits.padded else n_tokens
             self._on_batch(
                 BatchReport(
                     queue=self._name,
@@ -310,4 +332,4 @@ class Batcher(Generic[Item, Result]):
             if not waiter.future.done():
                 waiter.future.set_exception(error)
         self._waiting.clear()
-        self._queued_tokens = {"interactive": 0, "bulk": 0}
+        self._queued = {"interactive": Load(), "bulk": Load()}
