@@ -32,6 +32,9 @@ from rag.pipeline.search import Found, Searcher
 
 _log = logging.getLogger(__name__)
 
+MAX_ANSWER_CHARS = 100_000
+"""Longer than the 8,192 tokens that may be asked for: a model that writes on does not end by itself."""
+
 EXTRACTIVE = "extractive"
 """The model that needs nothing: it answers where nothing was found and where the chosen one fails."""
 
@@ -187,11 +190,15 @@ async def _events(model: ChatModel, prompt: Prompt, deadline: Deadline) -> Async
     Models that think aloud use up `max_tokens` before their first word.
     """
     finished = wrote = False
+    n_chars = 0
     stream = model.stream(prompt, deadline)
     try:
         async for event in stream:
             if isinstance(event, TextDelta):
                 wrote = wrote or bool(event.text.strip())
+                n_chars += len(event.text)
+                if n_chars > MAX_ANSWER_CHARS:
+                    raise BadDependency(f"the model '{model.name}' wrote over {MAX_ANSWER_CHARS} characters")
             if isinstance(event, Finished):
                 finished = True
                 wrote = wrote or event.reason == "content_filter"

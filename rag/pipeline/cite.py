@@ -25,6 +25,8 @@ class CitationReader:
         self._held = ""
         self._text = ""
         self._claim_start = 0
+        self._claim = ""
+        self._supports: dict[int, Citation] = {}  # of the present claim; a model may repeat a marker without end
         self.citations: list[Citation] = []
 
     @property
@@ -61,28 +63,28 @@ class CitationReader:
             yield TextDelta(text=text)
 
     def _cite(self, markers: Sequence[int], *, spaced: bool) -> Iterator[TextDelta | Cited]:
-        claim = self._claim()
+        self._settle_claim()
         if markers:
             yield from self._say((" " if spaced else "") + "".join(f"[{marker}]" for marker in markers))
             self._claim_start = len(self._text)
         for marker in markers:
-            citation = located(claim, self._sources[marker])
+            if marker not in self._supports:
+                self._supports[marker] = located(self._claim, self._sources[marker])
+            citation = self._supports[marker]
             self.citations.append(citation)
             yield Cited(citation=citation)
 
-    def _claim(self) -> str:
-        """The statement before a marker: what was said since the last one, at most its last sentence."""
-        said = self._text[self._claim_start :]
-        spans = sentences(said)
-        if not any(character.isalnum() for character in said):  # a second marker behind the same statement
-            return _MARKER.sub("", self._last_claim_text())
-        return said[spans[-1][0] : spans[-1][1]] if spans else said
+    def _settle_claim(self) -> None:
+        """The statement before a marker: what was said since the last one, at most its last sentence.
 
-    def _last_claim_text(self) -> str:
-        said = self._text[: self._claim_start]
-        plain = _MARKER.sub("", said)
-        spans = sentences(plain)
-        return plain[spans[-1][0] : spans[-1][1]] if spans else ""
+        Where nothing was said since, the marker stands behind the same statement.
+        """
+        said = self._text[self._claim_start :]
+        if not any(character.isalnum() for character in said):
+            return
+        spans = sentences(said)
+        self._claim = said[spans[-1][0] : spans[-1][1]] if spans else said
+        self._supports = {}
 
 
 def located(claim: str, source: Source) -> Citation:

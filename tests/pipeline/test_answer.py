@@ -109,6 +109,14 @@ async def test_an_answer_without_a_word_is_replaced(
     assert "without a word" in caplog.text, "the operator is told why"
 
 
+async def test_a_model_that_writes_without_end_is_stopped(tower: list[Candidate], query: Query) -> None:
+    model = ScriptedModel("spam " * 100_000, step=50_000)
+    answer = answer_in(await events(answerer(tower, model), query, stream=False))
+    assert (answer.text, answer.degraded) == ("Extracted. [1]", ("generate",))
+    with pytest.raises(DependencyError, match="wrote over"):
+        await events(answerer(tower, model), query)
+
+
 async def test_reranking_that_fails_leaves_the_fused_order(tower: list[Candidate], query: Query) -> None:
     asked = replace(query, top_k=1)
     answer = answer_in(await events(answerer(tower, ScriptedModel("Yes."), BrokenReranker()), asked))
