@@ -12,6 +12,8 @@ _REFERS_BACK = re.compile(
 )
 SHORT_WORDS = 4
 """A follow-up of fewer words rarely names its subject."""
+MAX_SUBJECT_CHARS = 400
+"""Of the previous question: an embedder reads the first 256 tokens or so, and the follow-up must be among them."""
 
 
 def standalone(question: str, history: Sequence[Turn]) -> str:
@@ -23,4 +25,4 @@ def standalone(question: str, history: Sequence[Turn]) -> str:
     asked = [turn.content for turn in history if turn.role == "user"]
     if not asked or not (_REFERS_BACK.search(question) or len(question.split()) < SHORT_WORDS):
         return question
-    return f"{asked[-1]}\n{question}"
+    return f"{asked[-1][:MAX_SUBJECT_CHARS]}\n{question}"

@@ -1,5 +1,6 @@
 """From a question to ranked passages: embed, retrieve dense and BM25, rerank."""
 
+import logging
 from collections.abc import Mapping
 
 from msgspec import Struct
@@ -12,6 +13,8 @@ from rag.base.types import Candidate, Query, Work
 from rag.govern.access import readable_by
 from rag.pipeline.config import AnswerConfig
 from rag.pipeline.rewrite import standalone
+
+_log = logging.getLogger(__name__)
 
 
 class Found(Struct, frozen=True, kw_only=True):
@@ -54,7 +57,8 @@ class Searcher:
             with stages.stage("rerank"):
                 try:
                     candidates = await self.reranker.rerank(question, candidates, query.top_k, share)
-                except (DependencyError, LoadError):
+                except (DependencyError, LoadError) as error:
+                    _log.warning("answered in the fused order: %s", error)
                     degraded = ("rerank",)
         return Found(
             candidates=tuple(candidates[: query.top_k]),

@@ -117,10 +117,13 @@ async def test_a_model_that_writes_without_end_is_stopped(tower: list[Candidate]
         await events(answerer(tower, model), query)
 
 
-async def test_reranking_that_fails_leaves_the_fused_order(tower: list[Candidate], query: Query) -> None:
+async def test_reranking_that_fails_leaves_the_fused_order(
+    tower: list[Candidate], query: Query, caplog: pytest.LogCaptureFixture
+) -> None:
     asked = replace(query, top_k=1)
     answer = answer_in(await events(answerer(tower, ScriptedModel("Yes."), BrokenReranker()), asked))
     assert answer.degraded == ("rerank",)
+    assert "fused order: full" in caplog.text, "the operator is told why"
     assert answer.sources[0].candidates == (tower[0],)
     reranked = answer_in(await events(answerer(tower, ScriptedModel("Yes."), ReversingReranker()), asked))
     assert reranked.sources[0].candidates == (tower[1],)
