@@ -25,6 +25,7 @@ from rag.govern.keys import LOCAL_ID, KeyConfig, KeyRing, hash_of, read_keys
 from rag.govern.limits import Limits
 from rag.index.config import EdgeConfig
 from rag.index.embedders.factory import open_embedder
+from rag.index.embedders.shared import SharedEmbedder
 from rag.index.factory import INDEX, Store, open_store
 from rag.index.filters import Fields
 from rag.index.retriever import BatchedRetriever
@@ -106,7 +107,7 @@ async def open_services(settings: Settings, keys: KeyRing) -> AsyncIterator[Serv
         with startup.stage("answer models"):
             configs = {EXTRACTIVE: ExtractiveConfig(), **settings.models}
             models = await enter(open_models(configs, embedder=embedder))
-        searcher = Searcher(embedder, retriever, reranker, settings.answer)
+        searcher = Searcher(SharedEmbedder(embedder), retriever, reranker, settings.answer)
         answerer = Answerer(
             searcher, models, load_template(), settings.answer, count=_counter(tokenizer), index=store.name
         )
