@@ -15,7 +15,7 @@ from llm.endpoint import Endpoint
 from llm.failures import WireError, as_error, failure_of
 from llm.patience import Patience
 from rag.base.deadline import Clock, Deadline
-from rag.base.errors import DependencyError
+from rag.base.errors import DependencyError, GroundwireError
 from rag.base.types import Finished, ModelEvent, Prompt, TextDelta, Usage
 from rag.infer import transport as net
 from rag.infer.retry_after import retry_after_s
@@ -71,11 +71,20 @@ class RemoteModel:
         self._transport = transport
         self._clock = clock
         self._unix_time = unix_time
-        self._target = f"model '{self.name}' at {wire.endpoint.address}"
+        self._target = f"model '{self.name}'"
         self._dialect = Dialect()
 
     async def stream(self, prompt: Prompt, deadline: Deadline) -> AsyncIterator[ModelEvent]:
-        """See the port. Usage is estimated when the server does not tell it."""
+        """See the port. Usage is estimated when the server does not tell it. The address is a note on every error."""
+        try:
+            async with aclosing(self._events(prompt, deadline)) as events:
+                async for event in events:
+                    yield event
+        except GroundwireError as error:
+            error.add_note(f"asked at {self._wire.endpoint.address}")
+            raise
+
+    async def _events(self, prompt: Prompt, deadline: Deadline) -> AsyncGenerator[ModelEvent]:
         patience = Patience(self._wire.config, deadline, self._target, self._clock)
         completion = self._wire.completion(self._target)
         n_output_tokens = 0

@@ -110,3 +110,8 @@ class ConfigError(GroundwireError):
     def __init__(self, message: str, *, path: str = "") -> None:
         super().__init__(message)
         self.path = path
+
+
+def for_the_log(error: BaseException) -> str:
+    """The message with its notes: what operators need to know and callers do not, such as addresses."""
+    return "; ".join([str(error), *getattr(error, "__notes__", ())])

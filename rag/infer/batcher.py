@@ -32,7 +32,10 @@ class BatchLimits(Struct, frozen=True, kw_only=True):
     padded: bool = False
     max_pad_waste: float = 0.15
     max_age_s: float = 0.5
-    """From this age on an item goes first, whatever its lane and tenant: nothing starves."""
+    """From this age on an interactive item goes first, whatever its tenant."""
+    max_bulk_age_s: float = 5.0
+    """The same for bulk items, before interactive ones too: nothing starves. Longer, because a group of them comes at
+    once and ages at once, and would then hold up everyone who asks."""
     queue_tokens: int = 200_000
     """Per lane, so that ingestion never fills the queue of those who ask."""
 
@@ -71,7 +74,8 @@ def take_batch(waiting: Sequence[Ticket], now_s: float, limits: BatchLimits) -> 
 
     def order(index: int) -> tuple[bool, bool, float, float]:
         ticket = waiting[index]
-        fresh = now_s - ticket.enqueued_s < limits.max_age_s
+        bound_s = limits.max_bulk_age_s if ticket.lane == "bulk" else limits.max_age_s
+        fresh = now_s - ticket.enqueued_s < bound_s
         return (fresh, ticket.lane == "bulk" and fresh, ticket.turn if fresh else 0.0, ticket.enqueued_s)
 
     ranked = sorted(range(len(waiting)), key=order)

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 import httpx
 
 from rag.base.deadline import Clock, Deadline
-from rag.base.errors import BadDependency, DeadlineExceeded, Overloaded, Unavailable
+from rag.base.errors import BadDependency, DeadlineExceeded, GroundwireError, Overloaded, Unavailable
 from rag.infer import transport as net
 from rag.infer.endpoint import Endpoint, request_headers
 from rag.infer.retry_after import retry_after_s
@@ -45,7 +45,7 @@ class Remote:
         clock: Clock = time.monotonic,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
-        self.target = f"model '{endpoint.model}' at {endpoint.base_url}"
+        self.target = f"model '{endpoint.model}'"
         self._endpoint = endpoint
         self._transport = transport
         self._clock = clock
@@ -76,6 +76,9 @@ class Remote:
         try:
             async with asyncio.timeout(min(self._endpoint.timeout_s, left_s)):
                 return await self._reply(body)
+        except GroundwireError as error:
+            error.add_note(f"asked at {self._url}")  # for the log: callers need not know
+            raise
         except TimeoutError as fault:
             complaint = "by the deadline of the request"
             if self._endpoint.timeout_s < left_s:

@@ -7,7 +7,7 @@ from contextlib import aclosing
 from msgspec.structs import replace
 
 from rag.base.deadline import Deadline
-from rag.base.errors import BadDependency, DependencyError, InvalidInput, LoadError
+from rag.base.errors import BadDependency, DependencyError, InvalidInput, LoadError, for_the_log
 from rag.base.ports import ChatModel
 from rag.base.stages import Stages
 from rag.base.types import (
@@ -128,7 +128,7 @@ class Answerer:
             except (DependencyError, LoadError) as error:
                 if writing.began:
                     raise
-                _log.warning("answered without the model: %s", error)  # such errors name no text and no secret
+                _log.warning("answered without the model: %s", for_the_log(error))
                 writing.degraded = ("generate",)
             else:
                 return

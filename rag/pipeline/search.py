@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from rag.base.deadline import Deadline
-from rag.base.errors import DependencyError, LoadError
+from rag.base.errors import DependencyError, LoadError, for_the_log
 from rag.base.ports import Embedder, Reranker, Retrieval, Retriever
 from rag.base.stages import Stages
 from rag.base.types import Candidate, Query, Work
@@ -58,7 +58,7 @@ class Searcher:
                 try:
                     candidates = await self.reranker.rerank(question, candidates, query.top_k, share)
                 except (DependencyError, LoadError) as error:
-                    _log.warning("answered in the fused order: %s", error)
+                    _log.warning("answered in the fused order: %s", for_the_log(error))
                     degraded = ("rerank",)
         return Found(
             candidates=tuple(candidates[: query.top_k]),

@@ -118,10 +118,12 @@ def describe(error: Exception, request_id: str) -> Problem:
 
 
 def report(error: Exception, request_id: str) -> Problem:
-    """As `describe`, and writes what is our fault to the log with its traceback."""
+    """As `describe`, and writes to the log what is our fault, with its traceback, and what others failed to do."""
     problem = describe(error, request_id)
     if problem.status == INTERNAL.status:
         _log.error("request %s failed", request_id, exc_info=error)
+    elif isinstance(error, errors.DependencyError):
+        _log.warning("request %s failed: %s", request_id, errors.for_the_log(error))
     return problem
 
 

@@ -12,7 +12,7 @@ from rag.base.errors import DeadlineExceeded, Overloaded, Unavailable
 from rag.base.types import Lane, Work
 from rag.infer.batcher import Batcher, BatchLimits, BatchReport, Ticket, take_batch
 
-LIMITS = BatchLimits(max_items=8, interactive_tokens=100, bulk_tokens=40, max_age_s=1.0)
+LIMITS = BatchLimits(max_items=8, interactive_tokens=100, bulk_tokens=40, max_age_s=1.0, max_bulk_age_s=3.0)
 PADDED = BatchLimits(max_items=8, interactive_tokens=100, bulk_tokens=40, padded=True)
 
 tickets = st.builds(
@@ -50,7 +50,8 @@ def test_the_head_is_the_oldest_past_its_age_else_the_one_whose_tenant_had_least
     waiting: list[Ticket], now_s: float
 ) -> None:
     head = waiting[take_batch(waiting, now_s, LIMITS)[0]]
-    aged = [ticket for ticket in waiting if now_s - ticket.enqueued_s >= LIMITS.max_age_s]
+    bounds = {"interactive": LIMITS.max_age_s, "bulk": LIMITS.max_bulk_age_s}
+    aged = [ticket for ticket in waiting if now_s - ticket.enqueued_s >= bounds[ticket.lane]]
     if aged:
         assert head.enqueued_s == min(ticket.enqueued_s for ticket in aged)
         return

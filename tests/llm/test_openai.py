@@ -8,7 +8,15 @@ from llm.config import OpenAIConfig
 from llm.openai import OpenAIWire
 from llm.remote import RemoteModel
 from rag.base.deadline import Deadline
-from rag.base.errors import BadDependency, ConfigError, DeadlineExceeded, GroundwireError, QuotaExceeded, Unavailable
+from rag.base.errors import (
+    BadDependency,
+    ConfigError,
+    DeadlineExceeded,
+    GroundwireError,
+    QuotaExceeded,
+    Unavailable,
+    for_the_log,
+)
 from rag.base.secret import Secret
 from rag.base.types import Finished, TextDelta, Usage
 from tests.upstream import ANSWER, PROMPT, SSE, Handler, Upstream, events_of, recorded, refusing, streaming, text_of
@@ -296,3 +304,16 @@ async def test_an_endless_json_body_is_refused():
     with pytest.raises(GroundwireError, match="over 4194304 bytes"):
         await events_of(model(lambda _: httpx.Response(200, headers={"content-type": "application/json"}, stream=body)))
     assert body.is_closed
+
+
+async def test_an_error_names_the_model_to_the_caller_and_its_address_to_the_log_only():
+    def refuse(request):
+        return httpx.Response(503)
+
+    config = OpenAIConfig(base_url="http://10.0.0.5:8000/v1", model="m")
+    with pytest.raises(Unavailable) as refused:
+        async for _ in RemoteModel(OpenAIWire(config), httpx.MockTransport(refuse)).stream(PROMPT, Deadline.after(5)):
+            pass
+    assert "10.0.0.5" not in str(refused.value)
+    assert "model 'm'" in str(refused.value)
+    assert "http://10.0.0.5:8000" in for_the_log(refused.value)
