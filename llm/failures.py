@@ -142,7 +142,7 @@ def as_error(failure: Failure, target: str) -> GroundwireError:
 def _status_in_stream(error: WireError, words: list[str]) -> int:
     if isinstance(error.code, int) and 400 <= error.code <= 599:
         return error.code
-    if words and words[0].isdigit() and 400 <= int(words[0]) <= 599:
+    if words and words[0].isdecimal() and 400 <= int(words[0]) <= 599:
         return int(words[0])
     return next((_STATUS_BY_WORD[word] for word in words if word in _STATUS_BY_WORD), _IN_STREAM_STATUS)
 

@@ -46,6 +46,12 @@ class JsonRequest(Request[Any, Any, Any]):
             raise HTTPException(f"the body took longer than {within_s:g} s to arrive", status_code=408) from error
         except InternalServerException as error:
             raise ClientLeft from error
+        except asyncio.CancelledError as error:
+            # Granian ends a wait for more of the body in this way when the client leaves, though nobody cancelled us.
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            raise ClientLeft from error
         except RequestEntityTooLarge as error:
             limit = self.route_handler.resolve_request_max_body_size()
             raise TooLarge(f"the body is larger than the {limit} bytes that are allowed here") from error
