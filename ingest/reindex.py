@@ -5,31 +5,39 @@ from collections.abc import AsyncGenerator
 from ingest.draft import Draft
 from ingest.outcome import Failure
 from rag.base.ports import PassageStore
-from rag.base.types import Access
+from rag.base.types import Access, DocumentRecord
 from rag.govern.access import managed_in
 
 PAGE_SIZE = 256
 
 
 async def stored_drafts(store: PassageStore, tenant: str) -> AsyncGenerator[Draft | Failure, None]:
-    """The documents of the tenant, ordered by id, each with its whole text as its chunks tile it.
+    """The documents of the tenant, each with its whole text as its chunks tile it.
 
-    A duplicate has the text of its original.
+    Those that have chunks come first, so that of equal documents the same one is the original again; a duplicate has
+    the text of its original.
     """
     access = managed_in(tenant)
+    for duplicates in (False, True):
+        async for record in _records(store, access):
+            if (record.duplicate_of is not None) is duplicates:
+                yield Draft(
+                    uri=record.uri,
+                    text=await _text(store, access, record.duplicate_of or record.id),
+                    title=record.title,
+                    format=record.format,
+                    acl=record.acl,
+                    metadata=record.metadata,
+                    updated_at=record.updated_at,
+                )
+
+
+async def _records(store: PassageStore, access: Access) -> AsyncGenerator[DocumentRecord, None]:
     cursor: str | None = None
     while True:
         page = await store.records(access, (), PAGE_SIZE, cursor)
         for record in page.records:
-            yield Draft(
-                uri=record.uri,
-                text=await _text(store, access, record.duplicate_of or record.id),
-                title=record.title,
-                format=record.format,
-                acl=record.acl,
-                metadata=record.metadata,
-                updated_at=record.updated_at,
-            )
+            yield record
         if page.cursor is None:
             return
         cursor = page.cursor
