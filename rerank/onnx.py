@@ -8,7 +8,7 @@ from tokenizers import Tokenizer
 from rag.base.types import Candidate, Work
 from rag.infer.onnx import OnnxModel
 from rag.infer.tokens import load_tokenizer, pair_rows
-from rerank.blend import blend
+from rerank.blend import blend, weight_for
 
 
 class OnnxReranker:
@@ -33,4 +33,4 @@ class OnnxReranker:
         """See `rag.base.ports.Reranker`. The best `depth` are read; the rest keep their order behind them."""
         head = candidates[: self._depth]
         scores = await self.score(question, [candidate.passage.chunk.text for candidate in head], work)
-        return [*blend(head, scores, self._weight), *candidates[self._depth :]][:limit]
+        return [*blend(head, scores, weight_for(question, self._weight)), *candidates[self._depth :]][:limit]

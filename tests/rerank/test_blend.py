@@ -3,7 +3,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rerank.blend import blend
+from rerank.blend import LONG_QUESTION_WORDS, blend, weight_for
 from tests.shelf import Shelf
 
 TEN = Shelf().candidates("tower", "abcdefghij" * 3, [3, 6, 9, 12, 15, 18, 21, 24, 27])
@@ -27,3 +27,10 @@ def test_no_weight_keeps_the_fused_order_and_all_weight_takes_the_rerankers(valu
 
 def test_an_empty_list_stays_empty() -> None:
     assert blend([], [], 0.5) == []
+
+
+@given(st.integers(0, 200), st.sampled_from([0.1, 0.5, 1.0]))
+def test_long_questions_trust_the_reranker_less_and_never_more(n_words: int, weight: float) -> None:
+    given_weight = weight_for("word " * n_words, weight)
+    assert 0 <= given_weight <= weight
+    assert (given_weight == weight) == (n_words <= LONG_QUESTION_WORDS)
