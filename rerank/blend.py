@@ -34,8 +34,8 @@ def blend(candidates: Sequence[Candidate], scores: Sequence[float], weight: floa
 def weight_for(question: str, weight: float) -> float:
     """The weight of the shipped cross-encoder: less for questions of more than 20 words, which it has seen few of.
 
-    Measured by `rag eval retrieval` on cisi, whose questions have 50 words in the median (2026-11-23): against the fused
-    order -0.018 nDCG@10 with this and -0.025 with a constant 0.5; short questions are not touched.
+    Measured by `rag eval retrieval` on cisi, whose questions have 50 words in the median (2026-11-23): -0.018 nDCG@10
+    against the fused order with this, -0.025 with a constant 0.5; short questions are not touched.
     """
     n_words = len(question.split())
     return weight * min(1.0, LONG_QUESTION_WORDS / n_words) if n_words else weight
