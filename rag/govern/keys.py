@@ -21,7 +21,7 @@ from rag.base.types import Principal, Scope
 
 LOCAL_ID = "local"
 _PREFIX = "gw_"
-_LOCAL = Principal(subject="local", tenant="default", scopes=frozenset({"read", "write"}))
+_LOCAL = Principal(subject="local", tenant="default", scopes=frozenset({"read", "write", "metrics"}))
 _NO_HASH = "0" * 64
 
 Name = Annotated[str, Meta(min_length=1, max_length=200)]

@@ -64,7 +64,7 @@ def test_a_key_ends_when_it_expires():
 def test_without_keys_there_is_one_local_principal():
     principal = KeyRing().authenticate(None)
     assert (principal.subject, principal.tenant) == ("local", "default")
-    assert principal.scopes == {"read", "write"}
+    assert principal.scopes == {"read", "write", "metrics"}
 
 
 def test_two_keys_with_one_id_are_a_mistake():

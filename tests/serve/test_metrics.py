@@ -33,3 +33,10 @@ async def test_any_number_of_paths_makes_one_series():
         reply = await client.get("/metrics", headers=SCRAPES)
     series = [line for line in reply.text.splitlines() if line.startswith("rag_http_requests_total")]
     assert len(series) == 1
+
+
+async def test_without_keys_this_machine_sees_the_numbers():
+    async with client_of(services(keys=KeyRing()), headers={"host": "localhost"}) as client:
+        reply = await client.get("/metrics")
+    assert reply.status_code == 200
+    assert "rag_ready" in reply.text
