@@ -8,6 +8,8 @@ from rag.base.types import Candidate, Source
 SOURCE_OVERHEAD_TOKENS = 24
 """Marker, title and headings of one source in the prompt, generously."""
 
+CHARS_PER_TOKEN = 10
+
 
 def choose_context(candidates: Sequence[Candidate], budget_tokens: int) -> tuple[Source, ...]:
     """The sources, numbered from 1 by their best candidate. Never more than `budget_tokens` in all.
@@ -21,7 +23,7 @@ def choose_context(candidates: Sequence[Candidate], budget_tokens: int) -> tuple
     left = budget_tokens
     for candidate in candidates:
         text = normalised(candidate.passage.chunk.text)
-        cost = candidate.passage.chunk.n_tokens + SOURCE_OVERHEAD_TOKENS
+        cost = _tokens(candidate) + SOURCE_OVERHEAD_TOKENS
         if text and text not in seen and cost <= left:
             seen.add(text)
             taken.append(candidate)
@@ -45,6 +47,15 @@ def _merged(taken: Iterable[Candidate]) -> list[list[Candidate]]:
             runs.append([candidate])
             stop = chunk.stop
     return runs
+
+
+def _tokens(candidate: Candidate) -> int:
+    """What the chunk may cost a model: the embedder's count, or one for ten characters where that is more.
+
+    An embedder's tokenizer may see a single unknown token in a long run of base64; no language model does.
+    """
+    chunk = candidate.passage.chunk
+    return max(chunk.n_tokens, len(chunk.text) // CHARS_PER_TOKEN)
 
 
 def _place(candidate: Candidate) -> tuple[str, str, int, int]:
@@ -73,7 +84,7 @@ def _source(marker: int, run: Sequence[Candidate], rank: dict[int, int]) -> Sour
         text=text,
         start=start,
         stop=stop,
-        n_tokens=sum(candidate.passage.chunk.n_tokens for candidate in run),
+        n_tokens=sum(map(_tokens, run)),
         headings=first.chunk.headings,
         candidates=tuple(sorted(run, key=lambda candidate: rank[id(candidate)])),
     )

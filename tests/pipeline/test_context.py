@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.pipeline.context import SOURCE_OVERHEAD_TOKENS, choose_context
+from rag.pipeline.context import CHARS_PER_TOKEN, SOURCE_OVERHEAD_TOKENS, choose_context
 from tests.shelf import Shelf
 
 TEXT = "".join(f"Sentence number {n} says something of its own. " for n in range(30))
@@ -31,7 +31,8 @@ def test_the_context_keeps_its_budget_and_repeats_no_text(cuts: Sequence[int], o
 def test_the_best_candidate_that_fits_comes_first(budget: int) -> None:
     candidates = Shelf().candidates("tower", TEXT, [40, 400, 420])
     sources = choose_context(candidates, budget)
-    fitting = [c for c in candidates if c.passage.chunk.n_tokens + SOURCE_OVERHEAD_TOKENS <= budget]
+    costs = [max(c.passage.chunk.n_tokens, len(c.passage.chunk.text) // CHARS_PER_TOKEN) for c in candidates]
+    fitting = [c for c, cost in zip(candidates, costs, strict=True) if cost + SOURCE_OVERHEAD_TOKENS <= budget]
     assert bool(sources) == bool(fitting)
     if fitting:
         assert sources[0].candidates[0] == fitting[0]
@@ -49,3 +50,10 @@ def test_two_versions_of_a_document_are_never_merged(shelf: Shelf) -> None:
     old = shelf.candidates("tower", "One fact. Another fact.", [10])[0]
     new = shelf.candidates("tower", "One fact! Another fact!", [10], version="v2")[1]
     assert len(choose_context([old, new], 1000)) == 2
+
+
+def test_a_chunk_that_its_tokenizer_undercounts_does_not_slip_in(shelf: Shelf) -> None:
+    (blob,) = shelf.candidates("blob", "A" * 5_000, [])
+    assert blob.passage.chunk.n_tokens == 1
+    assert choose_context([blob], 400) == ()
+    assert len(choose_context([blob], 1_000)) == 1
