@@ -42,7 +42,8 @@ async def play(plan: Sequence[Visit]) -> list[int]:
 
 @given(visits)
 def test_a_writer_is_alone_and_a_cancelled_visitor_never_leaves_the_gate_shut(plan: list[Visit]) -> None:
-    asyncio.run(play(plan))
+    entered = asyncio.run(play(plan))
+    assert len(set(entered)) == len(entered) <= len(plan)
 
 
 @given(visits)
@@ -53,5 +54,9 @@ def test_visitors_enter_in_the_order_in_which_they_came(plan: list[Visit]) -> No
 
 async def test_readers_are_inside_together() -> None:
     gate = Gate()
-    async with asyncio.timeout(5), gate.shared(), gate.shared():
-        pass
+    n_inside = 0
+    async with asyncio.timeout(5), gate.shared():
+        n_inside += 1
+        async with gate.shared():
+            n_inside += 1
+    assert n_inside == 2

@@ -159,7 +159,7 @@ async def test_a_connection_that_says_nothing_does_not_hold_the_server():
         client.stop()
         await asyncio.sleep(0)
         client.stop()
-        await client.serving
+        assert await client.serving is None, "it ended although the connection is still open"
         half.close()
 
 
