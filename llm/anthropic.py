@@ -8,27 +8,29 @@ three are summed.
 from collections.abc import Mapping
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import Struct
 
+from llm.abilities import Ability
+from llm.call_blocks import CallBlocks
 from llm.completion import Completion, Ending, Piece
 from llm.config import AnthropicConfig
 from llm.dialect import Dialect
 from llm.endpoint import Endpoint
 from llm.failures import WireError
+from llm.message_request import message_request
 from llm.sse import SseEvent, SseParser
-from llm.turns import instructions_and_turns
 from rag.base.errors import BadDependency
 from rag.base.secret import Secret
 from rag.base.types import Prompt, Usage
 
 VERSION = "2023-06-01"
-MAX_TEMPERATURE = 1.0  # where the scale of this API ends; that of OpenAI's ends at 2
 
 _KNOWN = frozenset(
     {
         "message_start",
         "content_block_start",
         "content_block_delta",
+        "content_block_stop",
         "message_delta",
         "message_stop",
         "error",
@@ -46,20 +48,6 @@ _ENDS: dict[str, Ending] = {
 }
 
 
-class _Message(Struct, frozen=True):
-    role: str
-    content: str
-
-
-class _Request(Struct, frozen=True, kw_only=True):
-    model: str
-    max_tokens: int
-    messages: list[_Message]
-    system: str | UnsetType = UNSET
-    temperature: float | UnsetType = UNSET
-    stream: bool = True
-
-
 class _Details(Struct, frozen=True):
     error_code: str | None = None
 
@@ -70,11 +58,16 @@ class _Error(Struct, frozen=True):
     details: _Details | None = None
 
 
+class _OutputDetails(Struct, frozen=True):
+    thinking_tokens: int | None = None
+
+
 class _Usage(Struct):
     input_tokens: int | None = None
     cache_creation_input_tokens: int | None = None
     cache_read_input_tokens: int | None = None
     output_tokens: int | None = None
+    output_tokens_details: _OutputDetails | None = None
 
 
 class _Started(Struct, frozen=True):
@@ -84,6 +77,9 @@ class _Started(Struct, frozen=True):
 class _Content(Struct, frozen=True):
     """A block at its start or a change to one; which of the fields there are depends on the kind of block."""
 
+    type: str | None = None
+    id: str | None = None
+    name: str | None = None
     text: str | None = None
     thinking: str | None = None
     signature: str | None = None
@@ -93,6 +89,7 @@ class _Content(Struct, frozen=True):
 
 class _Event(Struct, frozen=True):
     type: str
+    index: int = 0
     message: _Started | None = None
     content_block: _Content | None = None
     delta: _Content | None = None
@@ -111,22 +108,16 @@ _refusals = msgspec.json.Decoder(_Refusal)
 class AnthropicWire:
     """The wire behind `{base_url}/messages`."""
 
+    lacks: frozenset[Ability] = frozenset({"json_object", "seed", "presence_penalty", "frequency_penalty"})
+
     def __init__(self, config: AnthropicConfig) -> None:
         self.config = config
         headers = {"anthropic-version": Secret(VERSION)} | ({"x-api-key": config.api_key} if config.api_key else {})
         self.endpoint = Endpoint(config, f"{config.base_url.rstrip('/')}/messages", headers)
 
     def body(self, prompt: Prompt, dialect: Dialect) -> bytes:
-        """See `Wire`. A temperature above the end of the scale is its end."""
-        instructions, turns = instructions_and_turns(prompt)
-        request = _Request(
-            model=self.config.model,
-            max_tokens=prompt.max_tokens,
-            messages=[_Message(turn.role, turn.content) for turn in turns],
-            system=instructions or UNSET,
-            temperature=min(prompt.temperature, MAX_TEMPERATURE) if dialect.temperature else UNSET,
-        )
-        return msgspec.json.encode(request)
+        """See `Wire`."""
+        return message_request(self.config.model, prompt, dialect)
 
     def completion(self, target: str) -> "AnthropicCompletion":
         """See `Wire`."""
@@ -146,6 +137,7 @@ class AnthropicCompletion(Completion[SseEvent]):
     def __init__(self, target: str, parser: SseParser) -> None:
         super().__init__(target, parser)
         self._counted = _Usage()
+        self._blocks = CallBlocks()
 
     def read(self, event: SseEvent) -> Piece:
         """See `Completion`. The kinds of events grow with the API: those that nobody knows are not even decoded."""
@@ -167,8 +159,21 @@ class AnthropicCompletion(Completion[SseEvent]):
             case "message_stop":
                 self.is_done = True
             case "content_block_start" | "content_block_delta":
-                return _piece(told.delta or told.content_block or _Content())
+                return self._piece(told.index, told.delta or told.content_block or _Content())
+            case "content_block_stop":
+                calls = self._blocks.closed(told.index)
+                return Piece(is_progress=bool(calls), calls=calls)
         return Piece()
+
+    def _piece(self, block: int, content: _Content) -> Piece:
+        """A block that only opens says nothing: the model has begun when something is in it."""
+        if content.type == "tool_use":
+            calls = self._blocks.opened(block, content.id, content.name)
+            self.n_calls = len(self._blocks)
+        else:
+            calls = self._blocks.grown(block, content.partial_json)
+        shows_work = content.text or content.thinking or content.signature or content.partial_json or calls
+        return Piece(content.text or "", bool(shows_work), content.thinking or "", calls)
 
     def _count(self, told: _Usage | None) -> None:
         """Takes over what is told: the counts are cumulative, and those that did not change may be left out."""
@@ -179,15 +184,17 @@ class AnthropicCompletion(Completion[SseEvent]):
             if value is not None:
                 setattr(self._counted, field, value)
         counted = self._counted
-        n_cached = (counted.cache_creation_input_tokens or 0) + (counted.cache_read_input_tokens or 0)
-        if counted.output_tokens is not None:
-            self.usage = Usage(input_tokens=(counted.input_tokens or 0) + n_cached, output_tokens=counted.output_tokens)
-
-
-def _piece(content: _Content) -> Piece:
-    """A block that only opens says nothing: the model has begun when something is in it."""
-    shows_work = content.text or content.thinking or content.signature or content.partial_json
-    return Piece(content.text or "", bool(shows_work))
+        if counted.output_tokens is None:
+            return
+        read, written = counted.cache_read_input_tokens or 0, counted.cache_creation_input_tokens or 0
+        thought = counted.output_tokens_details.thinking_tokens if counted.output_tokens_details else None
+        self.usage = Usage(
+            input_tokens=(counted.input_tokens or 0) + read + written,
+            output_tokens=counted.output_tokens,
+            cached_tokens=read,
+            cache_write_tokens=written,
+            reasoning_tokens=thought or 0,
+        )
 
 
 def _wire_error(error: _Error) -> WireError:

@@ -9,15 +9,17 @@ from collections.abc import Mapping
 from urllib.parse import quote
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import Struct
 
+from llm.abilities import Ability
+from llm.call_blocks import CallBlocks
 from llm.completion import Completion, Ending, Piece
 from llm.config import BedrockConfig
+from llm.converse_request import converse_request
 from llm.dialect import Dialect
 from llm.endpoint import Endpoint, Sign, bearer
 from llm.eventstream import EventStreamParser, Message
 from llm.failures import WireError
-from llm.turns import instructions_and_turns
 from rag.base.errors import BadDependency
 from rag.base.types import Prompt, Usage
 
@@ -36,30 +38,27 @@ _ENDS: dict[str, Ending] = {
 }
 
 
-class _Block(Struct, frozen=True):
-    text: str
+class _ToolStart(Struct, frozen=True, rename="camel"):
+    tool_use_id: str = ""
+    name: str = ""
 
 
-class _Turn(Struct, frozen=True):
-    role: str
-    content: list[_Block]
+class _Start(Struct, frozen=True, rename="camel"):
+    tool_use: _ToolStart | None = None
 
 
-class _Inference(Struct, frozen=True, rename="camel"):
-    max_tokens: int
-    temperature: float | UnsetType = UNSET
+class _ToolDelta(Struct, frozen=True):
+    input: str = ""
 
 
-class _Request(Struct, frozen=True, rename="camel"):
-    messages: list[_Turn]
-    inference_config: _Inference
-    system: list[_Block] | UnsetType = UNSET
+class _Reasoning(Struct, frozen=True):
+    text: str | None = None
 
 
 class _Delta(Struct, frozen=True, rename="camel"):
     text: str | None = None
-    reasoning_content: object = None
-    tool_use: object = None
+    reasoning_content: _Reasoning | None = None
+    tool_use: _ToolDelta | None = None
 
 
 class _Counts(Struct, frozen=True, rename="camel"):
@@ -72,6 +71,8 @@ class _Counts(Struct, frozen=True, rename="camel"):
 class _Event(Struct, frozen=True, rename="camel"):
     """The payload of any message; which of the fields there are depends on its type."""
 
+    content_block_index: int = 0
+    start: _Start | None = None
     delta: _Delta | None = None
     stop_reason: str | None = None
     usage: _Counts | None = None
@@ -81,13 +82,27 @@ class _Refusal(Struct, frozen=True):
     message: str | None = None
 
 
-_KNOWN = frozenset({"contentBlockDelta", "messageStop", "metadata"})
+_KNOWN = frozenset({"contentBlockStart", "contentBlockDelta", "contentBlockStop", "messageStop", "metadata"})
 _events = msgspec.json.Decoder(_Event)
 _refusals = msgspec.json.Decoder(_Refusal)
 
 
 class BedrockWire:
     """The wire behind `/model/{model}/converse-stream`. Without a key, `sign` says who asks."""
+
+    lacks: frozenset[Ability] = frozenset(
+        {
+            "tool_choice_none",
+            "parallel_tool_calls",
+            "image_urls",
+            "json_object",
+            "top_k",
+            "seed",
+            "presence_penalty",
+            "frequency_penalty",
+            "effort",
+        }
+    )
 
     def __init__(self, config: BedrockConfig, sign: Sign | None = None) -> None:
         self.config = config
@@ -99,15 +114,7 @@ class BedrockWire:
 
     def body(self, prompt: Prompt, dialect: Dialect) -> bytes:
         """See `Wire`."""
-        instructions, turns = instructions_and_turns(prompt)
-        request = _Request(
-            messages=[_Turn(turn.role, [_Block(turn.content)]) for turn in turns],
-            inference_config=_Inference(
-                max_tokens=prompt.max_tokens, temperature=prompt.temperature if dialect.temperature else UNSET
-            ),
-            system=[_Block(instructions)] if instructions else UNSET,
-        )
-        return msgspec.json.encode(request)
+        return converse_request(prompt, dialect)
 
     def completion(self, target: str) -> "BedrockCompletion":
         """See `Wire`."""
@@ -121,6 +128,10 @@ class BedrockWire:
 class BedrockCompletion(Completion[Message]):
     """One answer in content blocks, ended by `messageStop` and accounted for by `metadata`."""
 
+    def __init__(self, target: str, parser: EventStreamParser) -> None:
+        super().__init__(target, parser)
+        self._blocks = CallBlocks()
+
     def read(self, event: Message) -> Piece:
         """See `Completion`. The kinds of messages grow with the API: those that nobody knows are not even decoded."""
         kind = event.headers.get(":message-type", "event")
@@ -128,23 +139,45 @@ class BedrockCompletion(Completion[Message]):
             self.fail(_wire_error(event.headers.get(":exception-type", ""), event.payload))
         if kind == "error":
             self.fail(WireError(code=event.headers.get(":error-code"), message=event.headers.get(":error-message")))
-        if event.headers.get(":event-type") not in _KNOWN:
+        event_type = event.headers.get(":event-type")
+        if event_type not in _KNOWN:
             return Piece()
         try:
-            return self._take(_events.decode(event.payload))
+            told = _events.decode(event.payload)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise BadDependency(f"{self._target} sent something that is not an event of a conversation") from error
+        if event_type == "contentBlockStop":
+            calls = self._blocks.closed(told.content_block_index)
+            return Piece(is_progress=bool(calls), calls=calls)
+        return self._take(told)
 
     def _take(self, event: _Event) -> Piece:
         if event.stop_reason:
             self.ending = _ENDS.get(event.stop_reason, "stop")
         if event.usage:
-            counts = event.usage
-            n_cached = counts.cache_read_input_tokens + counts.cache_write_input_tokens
-            self.usage = Usage(input_tokens=counts.input_tokens + n_cached, output_tokens=counts.output_tokens)
+            self.usage = _usage(event.usage)
             self.is_done = self.is_whole
+        if event.start and event.start.tool_use:
+            calls = self._blocks.opened(
+                event.content_block_index, event.start.tool_use.tool_use_id, event.start.tool_use.name
+            )
+            self.n_calls = len(self._blocks)
+            return Piece(is_progress=True, calls=calls)
         delta = event.delta or _Delta()
-        return Piece(delta.text or "", bool(delta.text or delta.reasoning_content or delta.tool_use))
+        calls = self._blocks.grown(event.content_block_index, delta.tool_use.input if delta.tool_use else None)
+        thought = delta.reasoning_content.text if delta.reasoning_content else None
+        shows_work = delta.text or delta.reasoning_content or delta.tool_use
+        return Piece(delta.text or "", bool(shows_work), thought or "", calls)
+
+
+def _usage(counts: _Counts) -> Usage:
+    read, written = counts.cache_read_input_tokens, counts.cache_write_input_tokens
+    return Usage(
+        input_tokens=counts.input_tokens + read + written,
+        output_tokens=counts.output_tokens,
+        cached_tokens=read,
+        cache_write_tokens=written,
+    )
 
 
 def _wire_error(kind: str, body: bytes) -> WireError:

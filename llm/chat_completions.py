@@ -1,15 +1,16 @@
-"""OpenAI's chat completions on the wire: what is sent, and what comes back from all who imitate it.
+"""OpenAI's chat completions on the wire: what comes back from all who imitate it.
 
 Everything that servers are known to leave out or to send as null has a default, and unknown fields are ignored:
 vLLM, Ollama, llama.cpp, Mistral, OpenRouter and Azure each differ a little.
 """
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import Struct
 
 from llm.completion import Ending
 from llm.failures import WireError
 from rag.base.errors import BadDependency
+from rag.base.types import Usage
 
 _ENDS: dict[str, Ending] = {
     "length": "length",
@@ -24,36 +25,26 @@ _ENDS: dict[str, Ending] = {
 }
 
 
-class Message(Struct, frozen=True):
-    """One turn of the conversation."""
-
-    role: str
-    content: str
-
-
-class StreamOptions(Struct, frozen=True):
-    """Asks for one last chunk that carries the usage."""
-
-    include_usage: bool = True
-
-
-class ChatRequest(Struct, frozen=True, kw_only=True):
-    """The body of `POST /chat/completions`; what is UNSET is not sent."""
-
-    model: str
-    messages: list[Message]
-    stream: bool = True
-    stream_options: StreamOptions | UnsetType = UNSET
-    max_tokens: int | UnsetType = UNSET
-    max_completion_tokens: int | UnsetType = UNSET
-    temperature: float | UnsetType = UNSET
-
-
 class ContentPart(Struct, frozen=True):
     """A piece of a content given as a list; pieces of other types (Mistral's "thinking") have no text."""
 
     type: str = "text"
     text: str = ""
+
+
+class Called(Struct, frozen=True):
+    """The function of a call. Arguments come in pieces of text; Ollama is known to send them as an object."""
+
+    name: str | None = None
+    arguments: object = None
+
+
+class Call(Struct, frozen=True):
+    """A piece of a call, or a whole one. Servers that give one call at a time may leave out the index."""
+
+    index: int | None = None
+    id: str | None = None
+    function: Called = Called()
 
 
 class Delta(Struct, frozen=True):
@@ -63,6 +54,7 @@ class Delta(Struct, frozen=True):
     refusal: str | None = None
     reasoning: object = None
     reasoning_content: object = None
+    tool_calls: list[Call] | None = None
 
     @property
     def text(self) -> str:
@@ -72,9 +64,15 @@ class Delta(Struct, frozen=True):
         return self.content or self.refusal or ""
 
     @property
+    def thought(self) -> str:
+        """What the model thinks aloud: `reasoning_content` with DeepSeek and vLLM, `reasoning` with OpenRouter."""
+        thought = self.reasoning_content or self.reasoning
+        return thought if isinstance(thought, str) else ""
+
+    @property
     def shows_work(self) -> bool:
         """Whether the model did something; a role-only delta is life cycle, not output."""
-        return bool(self.content or self.refusal or self.reasoning or self.reasoning_content)
+        return bool(self.content or self.refusal or self.reasoning or self.reasoning_content or self.tool_calls)
 
 
 class Choice(Struct, frozen=True):
@@ -85,11 +83,39 @@ class Choice(Struct, frozen=True):
     finish_reason: str | None = None
 
 
+class PromptDetails(Struct, frozen=True):
+    """What of the prompt came from the provider's cache."""
+
+    cached_tokens: int | None = None
+
+
+class CompletionDetails(Struct, frozen=True):
+    """What of the answer was thought and not said."""
+
+    reasoning_tokens: int | None = None
+
+
 class WireUsage(Struct, frozen=True):
-    """Tokens as the server counted them."""
+    """Tokens as the server counted them. DeepSeek has a field of its own for what its cache held."""
 
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    prompt_tokens_details: PromptDetails | None = None
+    completion_tokens_details: CompletionDetails | None = None
+    prompt_cache_hit_tokens: int | None = None
+
+    def counted(self) -> Usage | None:
+        """The usage; None while the server has not counted the answer."""
+        if self.completion_tokens is None:
+            return None
+        cached = self.prompt_tokens_details.cached_tokens if self.prompt_tokens_details else None
+        thought = self.completion_tokens_details.reasoning_tokens if self.completion_tokens_details else None
+        return Usage(
+            input_tokens=self.prompt_tokens or 0,
+            output_tokens=self.completion_tokens,
+            cached_tokens=cached or self.prompt_cache_hit_tokens or 0,
+            reasoning_tokens=thought or 0,
+        )
 
 
 class Chunk(Struct, frozen=True):

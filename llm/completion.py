@@ -7,13 +7,14 @@ from typing import Generic, Literal, NoReturn, Protocol, TypeVar
 from msgspec import Struct
 
 from llm.failures import WireError, as_error, failure_of
+from rag.base.chat import ReasoningDelta, ToolCallDelta
 from rag.base.errors import BadDependency
-from rag.base.types import StopReason, Usage
+from rag.base.types import StopReason, TextDelta, Usage
 
 EventT = TypeVar("EventT")
 
 Ending = StopReason | Literal["error", "tool"]
-"""What a provider's word for the end means; the last two are no ends of an answer."""
+"""What a provider's word for the end means. "error" is no end of an answer, and "tool" says that it wanted a tool."""
 
 
 class Parser(Protocol[EventT]):
@@ -33,6 +34,22 @@ class Piece(Struct, frozen=True):
 
     text: str = ""
     is_progress: bool = False
+    reasoning: str = ""
+    calls: tuple[ToolCallDelta, ...] = ()
+
+    def deltas(self) -> Iterator[TextDelta | ReasoningDelta | ToolCallDelta]:
+        """The same as events; none for a piece of nothing but life cycle."""
+        if self.reasoning:
+            yield ReasoningDelta(text=self.reasoning)
+        if self.text:
+            yield TextDelta(text=self.text)
+        yield from self.calls
+
+    @property
+    def estimated_tokens(self) -> int:
+        """About how many tokens it has, for servers that do not say: one is some four bytes of UTF-8."""
+        text = "".join((self.text, self.reasoning, *(call.arguments for call in self.calls)))
+        return -(-len(text.encode("utf-8", "surrogatepass")) // 4)
 
 
 class Completion(ABC, Generic[EventT]):
@@ -45,6 +62,7 @@ class Completion(ABC, Generic[EventT]):
         self.usage: Usage | None = None
         self.ending: Ending | None = None
         self.is_done = False
+        self.n_calls = 0
         self._target = target
         self._parser = parser
 
@@ -68,13 +86,20 @@ class Completion(ABC, Generic[EventT]):
                 return
             yield self.read(event)
 
-    def end(self) -> StopReason:
-        """Why the answer ended. Raises BadDependency when it did not: a stream that just stops was cut off."""
+    def end(self, *, offers_tools: bool = False) -> StopReason:
+        """Why the answer ended. Raises BadDependency when it did not: a stream that just stops was cut off.
+
+        Whoever called a tool waits for it, whatever the word for that was: not every provider has one.
+        """
         if not self.is_whole:
             raise BadDependency(f"{self._target} ended its stream without finishing the answer")
         reason = self.ending or "stop"
-        if reason == "tool":
-            raise BadDependency(f"{self._target} called a tool, and none was offered")
+        if reason == "tool" or (reason == "stop" and self.n_calls):
+            if not offers_tools:
+                raise BadDependency(f"{self._target} called a tool, and none was offered")
+            if not self.n_calls:
+                raise BadDependency(f"{self._target} ended its answer for a tool, and called none")
+            return "tool_calls"
         if reason == "error":
             raise BadDependency(f"{self._target} ended its answer with an error")
         return reason

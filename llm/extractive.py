@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import get_args
 
+from llm.abilities import Ability, left_out
 from llm.config import ExtractiveConfig
 from llm.evidence import Evidence, gathered, promising, scores
 from llm.selection import chosen, confidence
@@ -14,6 +16,7 @@ from rag.base.types import Finished, ModelEvent, Prompt, Source, TextDelta, Usag
 SentenceScorer = Callable[[str, Sequence[str], Work], Awaitable[Sequence[float]]]
 """How near in meaning each sentence is to the question, about 0 to 1, in order."""
 
+LACKS: frozenset[Ability] = frozenset(get_args(Ability))
 NEAR_MISSES = 3
 READ_IN_THREAD_CHARS = 20_000  # some 6 ms of reading: more would hold the event loop while others stream
 
@@ -44,7 +47,11 @@ class ExtractiveModel:
         self._scorer = scorer
 
     async def stream(self, prompt: Prompt, deadline: Deadline) -> AsyncIterator[ModelEvent]:
-        """See the port. Raises nothing. Costs no tokens; `confidence` tells how likely the sources hold an answer."""
+        """See the port. Costs no tokens; `confidence` tells how likely the sources hold an answer.
+
+        Raises nothing for a prompt of plain text, and InvalidInput for what only a language model could do.
+        """
+        dropped = left_out(prompt, LACKS, "the extractive model")
         evidence = await self._evidence(prompt)
         nearness = await self._nearness(prompt, evidence, deadline)
         ranked = scores(evidence, nearness)
@@ -55,7 +62,10 @@ class ExtractiveModel:
             yield TextDelta(text=text)
         yield Usage(input_tokens=0, output_tokens=0)
         yield Finished(
-            reason="stop" if answers else "insufficient_evidence", model=self.name, confidence=round(sureness, 4)
+            reason="stop" if answers else "insufficient_evidence",
+            model=self.name,
+            confidence=round(sureness, 4),
+            dropped=dropped,
         )
 
     async def _evidence(self, prompt: Prompt) -> Evidence:

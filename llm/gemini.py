@@ -10,15 +10,18 @@ from typing import NoReturn
 from urllib.parse import quote
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import Raw, Struct
 
+from llm.abilities import Ability
 from llm.completion import Completion, Ending, Piece
 from llm.config import GeminiConfig
 from llm.dialect import Dialect
 from llm.endpoint import Endpoint
 from llm.failures import WireError
+from llm.gemini_request import SIGNED, generate_request
 from llm.sse import SseEvent, SseParser
-from llm.turns import instructions_and_turns
+from llm.turns import new_call_id
+from rag.base.chat import ToolCallDelta
 from rag.base.errors import BadDependency
 from rag.base.types import Prompt, Usage
 from rag.infer.retry_after import retry_after_s
@@ -41,25 +44,21 @@ _ENDS: dict[str, Ending] = {
 }
 
 
-class _Part(Struct, frozen=True, omit_defaults=True):
+class _FunctionCall(Struct, frozen=True):
+    name: str = ""
+    args: Raw = Raw(b"{}")
+    id: str | None = None
+
+
+class _Part(Struct, frozen=True, rename="camel"):
     text: str = ""
     thought: bool = False
+    function_call: _FunctionCall | None = None
+    thought_signature: str | None = None
 
 
-class _Content(Struct, frozen=True, omit_defaults=True):
+class _Content(Struct, frozen=True):
     parts: list[_Part] = []
-    role: str | None = None
-
-
-class _Generation(Struct, frozen=True, rename="camel"):
-    max_output_tokens: int
-    temperature: float | UnsetType = UNSET
-
-
-class _Request(Struct, frozen=True, rename="camel"):
-    contents: list[_Content]
-    generation_config: _Generation
-    system_instruction: _Content | UnsetType = UNSET
 
 
 class _Candidate(Struct, frozen=True, rename="camel"):
@@ -75,6 +74,7 @@ class _Counts(Struct, frozen=True, rename="camel"):
     """The prompt's count holds what came from a cache; that of the candidates leaves out the thoughts."""
 
     prompt_token_count: int = 0
+    cached_content_token_count: int = 0
     tool_use_prompt_token_count: int = 0
     candidates_token_count: int = 0
     thoughts_token_count: int = 0
@@ -111,6 +111,8 @@ _responses = msgspec.json.Decoder(_Response)
 class GeminiWire:
     """The wire behind `{base_url}/models/{model}:streamGenerateContent`."""
 
+    lacks: frozenset[Ability] = frozenset({"image_urls", "parallel_tool_calls", "effort"})
+
     def __init__(self, config: GeminiConfig) -> None:
         self.config = config
         path = f"/models/{quote(config.model, safe='')}:streamGenerateContent?alt=sse"
@@ -119,17 +121,7 @@ class GeminiWire:
 
     def body(self, prompt: Prompt, dialect: Dialect) -> bytes:
         """See `Wire`."""
-        instructions, turns = instructions_and_turns(prompt)
-        roles = {"assistant": "model"}
-        request = _Request(
-            contents=[_Content([_Part(turn.content)], roles.get(turn.role, turn.role)) for turn in turns],
-            generation_config=_Generation(
-                max_output_tokens=prompt.max_tokens,
-                temperature=prompt.temperature if dialect.temperature else UNSET,
-            ),
-            system_instruction=_Content([_Part(instructions)]) if instructions else UNSET,
-        )
-        return msgspec.json.encode(request)
+        return generate_request(self.config.model, prompt, dialect)
 
     def completion(self, target: str) -> "GeminiCompletion":
         """See `Wire`."""
@@ -155,7 +147,7 @@ class GeminiCompletion(Completion[SseEvent]):
         if response.error is not None:
             self._refuse(response.error, event.data)
         if response.usage_metadata is not None:
-            self.usage = _usage(response.usage_metadata)
+            self.usage = _usage(response.usage_metadata, self.usage)
         if response.candidates:
             return self._take(response.candidates[0])
         if response.prompt_feedback and response.prompt_feedback.block_reason:
@@ -166,16 +158,35 @@ class GeminiCompletion(Completion[SseEvent]):
         if candidate.finish_reason:
             self.ending = _ENDS.get(candidate.finish_reason, "error")  # what is not named here is no ordinary end
         parts = candidate.content.parts
-        return Piece("".join(part.text for part in parts if not part.thought), any(part.text for part in parts))
+        calls = tuple(self._call(part, part.function_call) for part in parts if part.function_call)
+        return Piece(
+            text="".join(part.text for part in parts if not part.thought),
+            is_progress=bool(calls) or any(part.text for part in parts),
+            reasoning="".join(part.text for part in parts if part.thought),
+            calls=calls,
+        )
+
+    def _call(self, part: _Part, call: _FunctionCall) -> ToolCallDelta:
+        """A call comes whole. The signature, which this provider wants back with the call, travels in its id."""
+        identifier = call.id or new_call_id()
+        if part.thought_signature:
+            identifier += SIGNED + part.thought_signature
+        self.n_calls += 1
+        return ToolCallDelta(
+            index=self.n_calls - 1, id=identifier, name=call.name, arguments=bytes(call.args).decode() or "{}"
+        )
 
     def _refuse(self, error: _Error, data: bytes) -> NoReturn:
         self.fail(_wire_error(error), retry_after_s({}, data, now_s=0.0))
 
 
-def _usage(counts: _Counts) -> Usage:
+def _usage(counts: _Counts, before: Usage | None) -> Usage:
+    """What is counted so far. What came from a cache may be told once and not again."""
     return Usage(
         input_tokens=counts.prompt_token_count + counts.tool_use_prompt_token_count,
         output_tokens=counts.candidates_token_count + counts.thoughts_token_count,
+        cached_tokens=counts.cached_content_token_count or (before.cached_tokens if before else 0),
+        reasoning_tokens=counts.thoughts_token_count,
     )
 
 

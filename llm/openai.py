@@ -3,22 +3,27 @@
 from collections.abc import Mapping
 
 import msgspec
-from msgspec import UNSET
 
-from llm.chat_completions import ChatRequest, Chunk, Delta, Message, StreamOptions, ending, read_chunk, read_error
+from llm.abilities import Ability
+from llm.chat_completions import Call, Chunk, Delta, ending, read_chunk, read_error
+from llm.chat_request import request_body
 from llm.completion import Completion, Piece
 from llm.config import OpenAIConfig
 from llm.dialect import Dialect
 from llm.endpoint import Endpoint, bearer
 from llm.failures import WireError
 from llm.sse import SseEvent, SseParser
-from rag.base.types import Prompt, Usage
+from llm.turns import new_call_id
+from rag.base.chat import ToolCallDelta
+from rag.base.types import Prompt
 
 _DONE = b"[DONE]"
 
 
 class OpenAIWire:
     """The wire behind `{base_url}/chat/completions`."""
+
+    lacks: frozenset[Ability] = frozenset({"top_k"})
 
     def __init__(self, config: OpenAIConfig) -> None:
         self.config = config
@@ -30,16 +35,7 @@ class OpenAIWire:
 
     def body(self, prompt: Prompt, dialect: Dialect) -> bytes:
         """See `Wire`."""
-        limit = prompt.max_tokens
-        request = ChatRequest(
-            model=self.config.model,
-            messages=[Message(turn.role, turn.content) for turn in prompt.messages],
-            stream_options=StreamOptions() if dialect.stream_options else UNSET,
-            max_tokens=UNSET if dialect.max_completion_tokens else limit,
-            max_completion_tokens=limit if dialect.max_completion_tokens else UNSET,
-            temperature=prompt.temperature if dialect.temperature else UNSET,
-        )
-        return msgspec.json.encode(request)
+        return request_body(self.config.model, prompt, dialect)
 
     def completion(self, target: str) -> "OpenAICompletion":
         """See `Wire`."""
@@ -72,12 +68,28 @@ class OpenAICompletion(Completion[SseEvent]):
     def _take(self, chunk: Chunk) -> Piece:
         if chunk.failure is not None:
             self.fail(chunk.failure)
-        if chunk.usage is not None and chunk.usage.completion_tokens is not None:
-            self.usage = Usage(input_tokens=chunk.usage.prompt_tokens or 0, output_tokens=chunk.usage.completion_tokens)
+        if chunk.usage is not None:
+            self.usage = chunk.usage.counted() or self.usage
         if not chunk.choices:
             return Piece()
         choice = chunk.choices[0]
         if choice.finish_reason:
             self.ending = ending(choice.finish_reason)
         delta = choice.delta or choice.message or Delta()
-        return Piece(delta.text, delta.shows_work)
+        calls = tuple(self._call(call) for call in delta.tool_calls) if delta.tool_calls else ()
+        return Piece(delta.text, delta.shows_work, delta.thought, calls)
+
+    def _call(self, call: Call) -> ToolCallDelta:
+        """Without an index, an id begins the next call."""
+        index = call.index if call.index is not None else max(0, self.n_calls - (0 if call.id else 1))
+        is_new = index >= self.n_calls
+        self.n_calls = max(self.n_calls, index + 1)
+        arguments = call.function.arguments
+        if arguments is not None and not isinstance(arguments, str):
+            arguments = msgspec.json.encode(arguments).decode()
+        return ToolCallDelta(
+            index=index,
+            id=(call.id or new_call_id()) if is_new else "",
+            name=(call.function.name or "") if is_new else "",
+            arguments=arguments or "",
+        )

@@ -8,7 +8,8 @@ from typing import Any, Protocol
 
 import httpx
 
-from llm.completion import Completion
+from llm.abilities import Ability, left_out
+from llm.completion import Completion, Piece
 from llm.config import RemoteConfig
 from llm.dialect import Dialect, simpler
 from llm.endpoint import Endpoint
@@ -16,7 +17,7 @@ from llm.failures import WireError, as_error, failure_of
 from llm.patience import Patience
 from rag.base.deadline import Clock, Deadline
 from rag.base.errors import DependencyError, GroundwireError
-from rag.base.types import Finished, ModelEvent, Prompt, TextDelta, Usage
+from rag.base.types import Finished, ModelEvent, Prompt, Usage
 from rag.infer import transport as net
 from rag.infer.retry_after import retry_after_s
 
@@ -37,6 +38,11 @@ class Wire(Protocol):
     @property
     def endpoint(self) -> Endpoint:
         """Where it is asked."""
+        ...
+
+    @property
+    def lacks(self) -> frozenset[Ability]:
+        """The wishes that this API has no place for."""
         ...
 
     def body(self, prompt: Prompt, dialect: Dialect) -> bytes:
@@ -85,20 +91,24 @@ class RemoteModel:
             raise
 
     async def _events(self, prompt: Prompt, deadline: Deadline) -> AsyncGenerator[ModelEvent]:
+        dropped = left_out(prompt, self._wire.lacks, self._target)
         patience = Patience(self._wire.config, deadline, self._target, self._clock)
         completion = self._wire.completion(self._target)
         n_output_tokens = 0
         async with (
             self._opened(prompt, patience) as response,
-            aclosing(self._texts(response, completion, patience)) as texts,
+            aclosing(self._pieces(response, completion, patience)) as pieces,
         ):
-            async for text in texts:
-                n_output_tokens += _estimated_tokens(text)
-                yield TextDelta(text=text)
-        reason = completion.end()
+            async for piece in pieces:
+                n_output_tokens += piece.estimated_tokens
+                for delta in piece.deltas():
+                    yield delta
+        reason = completion.end(offers_tools=bool(prompt.options.tools))
         guess = Usage(input_tokens=prompt.n_tokens, output_tokens=n_output_tokens, estimated=True)
         yield completion.usage or guess
-        yield Finished(reason=reason, model=self.name)
+        if prompt.temperature is not None and not self._dialect.temperature:
+            dropped = (*dropped, "temperature")
+        yield Finished(reason=reason, model=self.name, dropped=dropped)
 
     @asynccontextmanager
     async def _opened(self, prompt: Prompt, patience: Patience) -> AsyncIterator[httpx.Response]:
@@ -133,11 +143,11 @@ class RemoteModel:
         finally:
             await response.aclose()
 
-    async def _texts(
+    async def _pieces(
         self, response: httpx.Response, completion: Completion[Any], patience: Patience
-    ) -> AsyncGenerator[str]:
+    ) -> AsyncGenerator[Piece]:
         if "json" in response.headers.get("content-type", ""):
-            yield completion.read_body(await patience.wait(net.read(response, self._target, MAX_BODY_BYTES))).text
+            yield completion.read_body(await patience.wait(net.read(response, self._target, MAX_BODY_BYTES)))
             return
         async with aclosing(self._received(response, completion, patience)) as received:
             async for data in received:
@@ -146,8 +156,8 @@ class RemoteModel:
                         patience.progressed()
                     if completion.is_whole:
                         patience.finished()
-                    if piece.text:
-                        yield piece.text
+                    if piece.is_progress:
+                        yield piece
 
     async def _received(
         self, response: httpx.Response, completion: Completion[Any], patience: Patience
@@ -164,8 +174,3 @@ class RemoteModel:
                 yield data
                 if data is None:
                     return
-
-
-def _estimated_tokens(text: str) -> int:
-    """About how many tokens a text has, for servers that do not say: a token is some four bytes of UTF-8."""
-    return -(-len(text.encode("utf-8", "surrogatepass")) // 4)

@@ -135,9 +135,11 @@ class ChatModel(Protocol):
         ...
 
     def stream(self, prompt: Prompt, deadline: Deadline) -> AsyncIterator[ModelEvent]:
-        """Text in order, at most one Usage, and Finished last: a stream that ends without it was cut off.
+        """Text, reasoning and tool calls in order, at most one Usage, and Finished last: without it, it was cut off.
 
-        Closing the iterator cancels the work. Raises BadDependency, Unavailable, DeadlineExceeded, QuotaExceeded.
+        A wish that cannot be had raises InvalidInput before anything is asked where the answer would be another one
+        (tools, images, a form); else (a seed) it is left out and named in Finished. Closing the iterator cancels the
+        work. Raises also BadDependency, Unavailable, DeadlineExceeded, QuotaExceeded.
         """
         ...
 

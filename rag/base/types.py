@@ -10,6 +10,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from rag.base.chat import PLAIN, Image, Options, ReasoningDelta, ToolCall, ToolCallDelta
 from rag.base.deadline import Deadline
 
 Scalar = str | int | float | bool
@@ -19,8 +20,8 @@ Scope = Literal["read", "write", "metrics", "admin"]
 Role = Literal["query", "passage"]
 Lane = Literal["interactive", "bulk"]
 Origin = Literal["dense", "bm25", "fused", "rerank", "blend"]
-Speaker = Literal["system", "user", "assistant"]
-StopReason = Literal["stop", "length", "content_filter", "insufficient_evidence"]
+Speaker = Literal["system", "user", "assistant", "tool"]
+StopReason = Literal["stop", "length", "content_filter", "insufficient_evidence", "tool_calls"]
 
 CacheMode = Literal["use", "refresh", "off"]
 
@@ -156,10 +157,16 @@ class Candidate(Struct, frozen=True, kw_only=True):
 
 
 class Turn(Struct, frozen=True, kw_only=True):
-    """One message of a conversation."""
+    """One message of a conversation.
+
+    An assistant may have made `tool_calls`; a turn of the role "tool" is the result of the one named `tool_call_id`.
+    """
 
     role: Speaker
     content: str
+    images: tuple[Image, ...] = ()
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str = ""
 
 
 class Query(Struct, frozen=True, kw_only=True):
@@ -198,7 +205,8 @@ class Source(Struct, frozen=True, kw_only=True):
 class Prompt(Struct, frozen=True, kw_only=True):
     """What a chat model is asked. `question` and `sources` are the same content, for models that read structure.
 
-    `tenant` is whom the work is for, so that shared backends can share it fairly.
+    `tenant` is whom the work is for, so that shared backends can share it fairly. `max_tokens` or `temperature` None
+    leaves it to the provider; /ask always says.
     """
 
     tenant: str
@@ -207,8 +215,9 @@ class Prompt(Struct, frozen=True, kw_only=True):
     n_tokens: int
     question: str
     sources: tuple[Source, ...]
-    max_tokens: int
-    temperature: float
+    max_tokens: int | None
+    temperature: float | None
+    options: Options = PLAIN
 
 
 class TextDelta(Struct, frozen=True, kw_only=True, tag="text"):
@@ -218,22 +227,33 @@ class TextDelta(Struct, frozen=True, kw_only=True, tag="text"):
 
 
 class Usage(Struct, frozen=True, kw_only=True, tag="usage"):
-    """Tokens of one model call; `estimated` when the provider did not say."""
+    """Tokens of one model call; `estimated` when the provider did not say.
+
+    `input_tokens` is all of the prompt: what was read from the provider's cache (`cached_tokens`) and what was written
+    to it (`cache_write_tokens`) are parts of it, as `reasoning_tokens` are of `output_tokens`.
+    """
 
     input_tokens: int
     output_tokens: int
     estimated: bool = False
+    cached_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
 
 
 class Finished(Struct, frozen=True, kw_only=True, tag="finished"):
-    """The last event of every model stream that ended well. `confidence` in 0..1 where the model knows one."""
+    """The last event of every model stream that ended well. `confidence` in 0..1 where the model knows one.
+
+    `dropped` names the wishes of the prompt that this provider has no place for and that were left out.
+    """
 
     reason: StopReason
     model: str
     confidence: float | None = None
+    dropped: tuple[str, ...] = ()
 
 
-ModelEvent = TextDelta | Usage | Finished
+ModelEvent = TextDelta | ReasoningDelta | ToolCallDelta | Usage | Finished
 
 
 class Citation(Struct, frozen=True, kw_only=True):

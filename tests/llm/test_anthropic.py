@@ -36,7 +36,10 @@ def end(stop_reason: str) -> bytes:
 @pytest.mark.parametrize(
     ("recording", "usage"),
     [
-        ("anthropic", Usage(input_tokens=12 + 100 + 300, output_tokens=14)),  # what the cache held counts as input
+        (
+            "anthropic",
+            Usage(input_tokens=412, output_tokens=14, cached_tokens=300, cache_write_tokens=100),
+        ),  # what the cache held counts as input
         ("anthropic_thinking", Usage(input_tokens=412, output_tokens=60)),  # counts are cumulative: the last holds
     ],
 )

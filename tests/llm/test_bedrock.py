@@ -71,8 +71,11 @@ async def test_a_conversation_gives_the_answer_however_its_bytes_are_split(step)
     pieces = [RECORDING[at : at + step] for at in range(0, len(RECORDING), step)]
     events = await events_of(model(answering(*pieces)))
     assert text_of(events) == ANSWER
-    cached = 300 + 100
-    assert events[-2:] == [Usage(input_tokens=12 + cached, output_tokens=14), Finished(reason="stop", model=MODEL)]
+    cached, written = 300, 100
+    assert events[-2:] == [
+        Usage(input_tokens=12 + cached + written, output_tokens=14, cached_tokens=cached, cache_write_tokens=written),
+        Finished(reason="stop", model=MODEL),
+    ]
 
 
 async def test_the_request_is_what_the_wire_asks_for():

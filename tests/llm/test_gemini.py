@@ -43,7 +43,7 @@ async def test_the_recording_gives_the_answer_however_its_bytes_are_split(step):
     assert text_of(events) == ANSWER
     thoughts = 25
     assert events[-2:] == [
-        Usage(input_tokens=412, output_tokens=11 + thoughts),
+        Usage(input_tokens=412, output_tokens=11 + thoughts, cached_tokens=300, reasoning_tokens=thoughts),
         Finished(reason="stop", model="gemini-2.5-flash"),
     ]
 
