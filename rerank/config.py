@@ -9,6 +9,7 @@ from rerank.wire import Dialect
 
 Depth = Annotated[int, Meta(ge=1, le=200)]
 Share = Annotated[float, Meta(ge=0, le=1)]
+Pairs = Annotated[int, Meta(ge=0, le=10_000_000)]
 
 
 class NoRerankConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="none"):
@@ -23,6 +24,8 @@ class OnnxRerankConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """How many candidates are read; the others follow in fused order."""
     weight: Share = 0.5
     """The share of the cross-encoder's score in the blend with the fused one."""
+    remembered_pairs: Pairs = 20_000
+    """The scores of that many pairs of question and passage are kept, at about 200 bytes each; 0 keeps none."""
     n_sessions: Annotated[int, Meta(ge=0)] = 0
     """Single-thread sessions side by side; 0 is one for each core."""
 
@@ -34,6 +37,7 @@ class HttpRerankConfig(Endpoint, frozen=True, kw_only=True, tag_field="kind", ta
     revision: str = ""
     depth: Depth = 20
     weight: Share = 0.5
+    remembered_pairs: Pairs = 20_000
     batch_passages: Annotated[int, Meta(ge=1, le=1000)] = 32
     """Passages of one call; TEI refuses more than 32 unless told otherwise."""
 

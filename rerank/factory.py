@@ -3,13 +3,17 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import assert_never
 
 from rag.base.ports import Reranker
 from rag.infer.batcher import BatchReport
+from rerank.blend import weight_for
+from rerank.blended import BlendingReranker
 from rerank.config import HttpRerankConfig, NoRerankConfig, OnnxRerankConfig, RerankConfig
 from rerank.none import NoReranker
+from rerank.shared import SharedScorer
 
 
 @asynccontextmanager
@@ -23,20 +27,24 @@ async def open_reranker(
         case OnnxRerankConfig():
             from rag.infer.models import open_model
             from rag.infer.onnx import OnnxModel
-            from rerank.onnx import OnnxReranker
+            from rerank.onnx import OnnxScorer
 
             folder = open_model(config.model, "rerank", models_dir)
             model = await asyncio.to_thread(OnnxModel.load, folder, config.n_sessions, on_batch)
             try:
-                yield OnnxReranker(model, depth=config.depth, weight=config.weight)
+                scorer = SharedScorer(OnnxScorer(model), config.remembered_pairs)
+                weigh = partial(weight_for, weight=config.weight)
+                yield BlendingReranker(scorer, depth=config.depth, weigh=weigh)
             finally:
                 await model.aclose()
         case HttpRerankConfig():
             from rag.infer.remote import Remote
             from rag.infer.transport import open_transport
-            from rerank.http import HttpReranker
+            from rerank.http import HttpScorer
 
             async with open_transport(config.max_connections) as transport:
-                yield HttpReranker(config, Remote(config, "rerank", transport))
+                remote = HttpScorer(config, Remote(config, "rerank", transport))
+                shared = SharedScorer(remote, config.remembered_pairs)
+                yield BlendingReranker(shared, depth=config.depth, weigh=lambda _: config.weight)
         case _:
             assert_never(config)

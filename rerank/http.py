@@ -3,15 +3,14 @@
 import asyncio
 from collections.abc import Sequence
 
-from rag.base.types import Candidate, Work
+from rag.base.types import Work
 from rag.infer.remote import Remote
-from rerank.blend import blend
 from rerank.config import HttpRerankConfig
 from rerank.wire import body_of, scores_of
 
 
-class HttpReranker:
-    """A `Reranker` over a remote cross-encoder, which does the queueing and batching."""
+class HttpScorer:
+    """A `Scorer` over a remote cross-encoder, which does the queueing and batching."""
 
     def __init__(self, config: HttpRerankConfig, remote: Remote) -> None:
         self.name = f"{config.model}@{config.revision}" if config.revision else config.model
@@ -19,10 +18,7 @@ class HttpReranker:
         self._remote = remote
 
     async def score(self, question: str, passages: Sequence[str], work: Work) -> list[float]:
-        """The model's own score for each passage, in order.
-
-        Raises Overloaded, DeadlineExceeded, Unavailable, and BadDependency for a reply that makes no sense.
-        """
+        """See `rerank.scorer.Scorer`. Raises BadDependency for a reply that makes no sense."""
         size = self._config.batch_passages
         parts = [passages[at : at + size] for at in range(0, len(passages), size)]
         try:
@@ -31,12 +27,6 @@ class HttpReranker:
         except ExceptionGroup as failed:  # callers know errors, not groups of them
             raise failed.exceptions[0] from failed
         return [score for call in calls for score in call.result()]
-
-    async def rerank(self, question: str, candidates: Sequence[Candidate], limit: int, work: Work) -> list[Candidate]:
-        """See `rag.base.ports.Reranker`. The best `depth` are read; the rest keep their order behind them."""
-        head = candidates[: self._config.depth]
-        scores = await self.score(question, [candidate.passage.chunk.text for candidate in head], work)
-        return [*blend(head, scores, self._config.weight), *candidates[self._config.depth :]][:limit]
 
     async def _part(self, question: str, passages: Sequence[str], work: Work) -> list[float]:
         config, remote = self._config, self._remote

@@ -19,9 +19,9 @@ from rag.cli.main import rag
 from rag.index.embedders.config import OnnxEmbedderConfig, TorchEmbedderConfig
 from rag.index.embedders.factory import open_embedder
 from rag.infer.models import SHIPPED, open_model, tokenizer_file
+from rerank.blended import BlendingReranker
 from rerank.config import OnnxRerankConfig
 from rerank.factory import open_reranker
-from rerank.onnx import OnnxReranker
 from tests.tiny_models import save_bi_encoder, save_model
 
 HAS_TORCH = importlib.util.find_spec("sentence_transformers") is not None
@@ -178,9 +178,10 @@ async def test_an_exported_cross_encoder_serves(models):
     assert f'model = "{models.folder / "out"}"' in run.stdout
     assert "licence of this model is not known" in run.stderr
     async with open_reranker(OnnxRerankConfig(model=str(models.folder / "out")), models.models_dir) as reranker:
-        assert isinstance(reranker, OnnxReranker)
-        alone = [(await reranker.score("how do i", [text], WORK))[0] for text in TEXTS]
-        assert await reranker.score("how do i", TEXTS, WORK) == pytest.approx(alone, abs=1e-5)
+        assert isinstance(reranker, BlendingReranker)
+        score = reranker.scorer.score
+        alone = [(await score("how do i", [text], WORK))[0] for text in TEXTS]
+        assert await score("how do i", TEXTS, WORK) == pytest.approx(alone, abs=1e-5)
 
 
 @needs_torch

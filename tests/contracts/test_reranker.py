@@ -14,9 +14,10 @@ from rag.base.ports import Reranker
 from rag.base.types import Candidate, Work
 from rag.infer.models import shipped_models
 from rag.infer.remote import Remote
+from rerank.blended import BlendingReranker
 from rerank.config import HttpRerankConfig, OnnxRerankConfig
 from rerank.factory import open_reranker
-from rerank.http import HttpReranker
+from rerank.http import HttpScorer
 from rerank.none import NoReranker
 from rerank.wire import Dialect
 from tests.fakes import ReversingReranker
@@ -47,7 +48,8 @@ def remote(dialect: Dialect) -> Reranker:
     config = HttpRerankConfig(
         base_url="http://upstream/v1", model="m", dialect=dialect, depth=4, batch_passages=3, max_attempts=1
     )
-    return HttpReranker(config, Remote(config, "rerank", httpx.MockTransport(rerank_server)))
+    scorer = HttpScorer(config, Remote(config, "rerank", httpx.MockTransport(rerank_server)))
+    return BlendingReranker(scorer, depth=config.depth, weigh=lambda _: config.weight)
 
 
 @pytest.fixture(params=["none", "fake", "shipped", "cohere", "tei"])
