@@ -23,6 +23,7 @@ from rag.base.stages import Stages
 from rag.base.types import Scope
 from rag.govern.keys import LOCAL_ID, KeyConfig, KeyRing, hash_of, read_keys
 from rag.govern.limits import Limits
+from rag.govern.redact import redactor
 from rag.index.config import EdgeConfig
 from rag.index.embedders.factory import open_embedder
 from rag.index.embedders.shared import SharedEmbedder
@@ -34,10 +35,15 @@ from rag.pipeline.answer import EXTRACTIVE, Answerer
 from rag.pipeline.cached import CachedAnswerer
 from rag.pipeline.prompt import load_template
 from rag.pipeline.search import Searcher
+from rag.records.database import open_database
+from rag.records.entry import entry_of
+from rag.records.feedback import FeedbackBook
+from rag.records.log import open_request_log
 from rag.settings import Settings
 from rag.telemetry import names
 from rag.telemetry.measured import MeasuredAnswers
 from rag.telemetry.metrics import Metrics
+from rag.telemetry.told import Told
 from rerank.factory import open_reranker
 
 if TYPE_CHECKING:
@@ -58,6 +64,8 @@ class Services:
     models: Mapping[str, ChatModel]
     indexer: Indexer
     library: Library
+    feedback: FeedbackBook | None
+    """None where no request log is kept that it could be tied to."""
     optimize: Callable[[], Awaitable[bool]]
     """Builds the search index of what was stored since. Holds up this whole process: not for one that serves."""
 
@@ -113,6 +121,7 @@ async def open_services(settings: Settings, keys: KeyRing) -> AsyncIterator[Serv
         )
         answers = CachedAnswerer(answerer, _answer_cache(settings), lambda: store.epoch)
         indexer = Indexer(embedder, store, tokenizer, settings.ingest)
+        tell, feedback = await enter(_open_request_log(settings, metrics))
         metrics.watch(lambda: health.ready)
         metrics.set(names.BUILD, 1, version("groundwire"), embedder.name, reranker.name, store.name)
         for phase, seconds in startup.seconds().items():
@@ -125,10 +134,11 @@ async def open_services(settings: Settings, keys: KeyRing) -> AsyncIterator[Serv
             health=health,
             metrics=metrics,
             searcher=searcher,
-            answerer=MeasuredAnswers(answers, metrics),
+            answerer=MeasuredAnswers(answers, metrics, tell=tell),
             models=models,
             indexer=indexer,
             library=Library(indexer, store),
+            feedback=feedback,
             optimize=store.optimize,
         )
 
@@ -179,6 +189,28 @@ async def _open_retriever(
         yield retriever
     finally:
         await retriever.aclose()
+
+
+@asynccontextmanager
+async def _open_request_log(
+    settings: Settings, metrics: Metrics
+) -> AsyncIterator[tuple[Callable[[Told], None], FeedbackBook | None]]:
+    """Whom to tell of each question, and where to take feedback."""
+    if not settings.request_log.enabled:
+        yield (lambda _: None), None
+        return
+    redact = redactor()
+    kept = redact if settings.request_log.content == "redacted" else None
+    dropped = partial(_count_dropped, metrics, "request_log")
+    async with (
+        open_database(settings.records, settings.data_dir) as database,
+        open_request_log(database, settings.request_log, dropped) as log,
+    ):
+        yield lambda told: log.add(entry_of(told, redact=kept)), FeedbackBook(database, log, redact)
+
+
+def _count_dropped(metrics: Metrics, sink: str, reason: str, n_records: int) -> None:
+    metrics.add(names.LOG_DROPPED, sink, reason, amount=n_records)
 
 
 def _answer_cache(settings: Settings) -> ExactCache | None:

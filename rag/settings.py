@@ -24,6 +24,7 @@ from rag.index.config import EdgeConfig, FieldType, FusionConfig, StoreConfig
 from rag.index.embedders.config import EmbedderConfig, OnnxEmbedderConfig
 from rag.pipeline.answer import EXTRACTIVE
 from rag.pipeline.config import AnswerConfig
+from rag.records.config import LogConfig, RecordsConfig, SqliteConfig
 from rerank.config import NoRerankConfig, RerankConfig
 
 PREFIX = "RAG__"
@@ -66,6 +67,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     answer: AnswerConfig = AnswerConfig()
     cache: CacheConfig = ExactCacheConfig()
     ingest: IngestConfig = IngestConfig()
+    records: RecordsConfig = SqliteConfig()
+    request_log: LogConfig = LogConfig()
 
     @property
     def models_dir(self) -> Path:

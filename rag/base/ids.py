@@ -1,6 +1,7 @@
 """Identifiers: derived where the same thing must get the same id again, random where it must not be guessed."""
 
 import secrets
+import time
 from hashlib import blake2b
 from uuid import UUID
 
@@ -33,3 +34,8 @@ def as_uuid(identifier: str) -> str:
 def request_id() -> str:
     """A fresh id for one request."""
     return secrets.token_hex(16)
+
+
+def ordered_id() -> str:
+    """A fresh id that sorts after those made in earlier milliseconds, whoever made them."""
+    return f"{time.time_ns() // 1_000_000:012x}{secrets.token_hex(10)}"

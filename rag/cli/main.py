@@ -20,6 +20,7 @@ COMMANDS = {
     "reindex": "Build the index anew with the present settings.",
     "keys": "Make API keys.",
     "models": "List, verify, export and fetch models.",
+    "log": "Show, export and erase the log of requests.",
     "eval": "Measure retrieval and answers on a judged collection.",
     "check-config": "Print the effective settings, secrets hidden.",
     "version": "Print versions.",

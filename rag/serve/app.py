@@ -9,6 +9,7 @@ from rag.compose import Services
 from rag.serve.ask import ask
 from rag.serve.bodies import BODY_TIMEOUT_S, JsonRequest
 from rag.serve.documents import documents_router
+from rag.serve.feedback import feedback
 from rag.serve.guards import Doorkeeper, provide_principal
 from rag.serve.health import livez, readyz
 from rag.serve.identity import name_response
@@ -33,7 +34,7 @@ def create_app(services: Services, *, version: str) -> Litestar:
         return services
 
     return App(
-        route_handlers=[ask, search, documents_router(services.limits), livez, readyz, metrics],
+        route_handlers=[ask, search, feedback, documents_router(services.limits), livez, readyz, metrics],
         dependencies={
             "services": Provide(provide_services, sync_to_thread=False),
             "principal": Provide(provide_principal, sync_to_thread=False),

@@ -1,55 +1,83 @@
 """The seams where numbers are taken: around the answerer, around the searcher's port, and at each batch."""
 
-import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
 from rag.base.deadline import Clock, Deadline
-from rag.base.errors import GroundwireError, LoadError, QuotaExceeded
+from rag.base.errors import LoadError, QuotaExceeded
 from rag.base.ports import Answers
 from rag.base.types import Answer, Answered, AnswerEvent, Query, TextDelta
 from rag.telemetry import names
 from rag.telemetry.metrics import Metrics
+from rag.telemetry.told import Told, class_of, outcome_of, outcome_of_error, top_cosine
 
 
 class MeasuredAnswers:
-    """`Answers` that counts: outcomes, durations, stages, cache lookups, tokens."""
+    """`Answers` that counts, and tells of each question when it is over: `tell` must not wait and must not raise."""
 
-    def __init__(self, answers: Answers, metrics: Metrics, clock: Clock = time.monotonic) -> None:
+    def __init__(
+        self,
+        answers: Answers,
+        metrics: Metrics,
+        clock: Clock = time.monotonic,
+        tell: Callable[[Told], None] = lambda _: None,
+    ) -> None:
         self._answers = answers
         self._metrics = metrics
         self._clock = clock
+        self._tell = tell
 
     async def answer(self, query: Query, deadline: Deadline, *, stream: bool) -> AsyncGenerator[AnswerEvent, None]:
         """See `rag.base.ports.Answers`."""
         started_s = self._clock()
-        outcome = "left"  # unless something else happens, whoever asked went away
-        spoke = False
+        ttft_s: float | None = None
+        answer: Answer | None = None
+        failure: Exception | None = None
         self._metrics.shift(names.INFLIGHT, 1)
         try:
             async with aclosing(self._answers.answer(query, deadline, stream=stream)) as events:
                 async for event in events:
-                    if isinstance(event, TextDelta) and not spoke:
-                        spoke = True
-                        self._metrics.observe(names.TTFT_SECONDS, self._clock() - started_s)
+                    if isinstance(event, TextDelta) and ttft_s is None:
+                        ttft_s = self._clock() - started_s
                     if isinstance(event, Answered):
-                        outcome = self._count(event.answer)
+                        answer = event.answer
                     yield event
         except Exception as error:
-            outcome = self._count_error(error)
+            failure = error
             raise
         finally:
+            told = Told(
+                query=query,
+                outcome=_outcome(answer, failure),
+                answer=answer,
+                error=None if failure is None else class_of(failure),
+                duration_s=self._clock() - started_s,
+                ttft_s=ttft_s,
+            )
             self._metrics.shift(names.INFLIGHT, -1)
-            self._metrics.add(names.REQUESTS, outcome)
-            self._metrics.observe(names.REQUEST_SECONDS, self._clock() - started_s)
+            self._count(told, failure)
+            self._tell(told)
 
-    def _count(self, answer: Answer) -> str:
+    def _count(self, told: Told, failure: Exception | None) -> None:
+        metrics = self._metrics
+        metrics.add(names.REQUESTS, told.outcome)
+        metrics.observe(names.REQUEST_SECONDS, told.duration_s)
+        if told.ttft_s is not None:
+            metrics.observe(names.TTFT_SECONDS, told.ttft_s)
+        if isinstance(failure, LoadError):
+            metrics.add(names.SHED, "quota" if isinstance(failure, QuotaExceeded) else "overloaded")
+        elif told.error is not None:
+            metrics.add(names.ERRORS, told.error)
+        if told.answer is not None:
+            self._count_answer(told.answer)
+
+    def _count_answer(self, answer: Answer) -> None:
         metrics = self._metrics
         if answer.cache != "off":
             metrics.add(names.CACHE_LOOKUPS, "exact", "hit" if answer.cache == "exact" else "miss")
         if answer.cache == "exact":
-            return "cache_hit"
+            return
         for stage, seconds in answer.stages_s.items():
             metrics.observe(names.STAGE_SECONDS, seconds, stage)
         for stage in answer.degraded:
@@ -58,20 +86,15 @@ class MeasuredAnswers:
             metrics.add(names.LLM_TOKENS, answer.lineage.model, kind, amount=n_tokens)
         if answer.confidence is not None:
             metrics.observe(names.CONFIDENCE, answer.confidence)
-        self._count_candidates(answer)
-        return "refused" if answer.stop_reason == "insufficient_evidence" else "answered"
-
-    def _count_candidates(self, answer: Answer) -> None:
         if not answer.candidates:
-            self._metrics.add(names.EMPTY)
-        cosines = [leg.score for each in answer.candidates for leg in each.legs if leg.origin == "dense"]
-        if cosines:
-            self._metrics.observe(names.TOP_SCORE, max(cosines))
+            metrics.add(names.EMPTY)
+        top_score = top_cosine(answer)
+        if top_score is not None:
+            metrics.observe(names.TOP_SCORE, top_score)
 
-    def _count_error(self, error: Exception) -> str:
-        if isinstance(error, LoadError):
-            self._metrics.add(names.SHED, "quota" if isinstance(error, QuotaExceeded) else "overloaded")
-            return "shed"
-        known = isinstance(error, GroundwireError | asyncio.TimeoutError)
-        self._metrics.add(names.ERRORS, type(error).__name__ if known else "Unexpected")
-        return "error"
+
+def _outcome(answer: Answer | None, failure: Exception | None) -> str:
+    """What happened; unless something else did, whoever asked went away."""
+    if failure is not None:
+        return outcome_of_error(failure)
+    return "left" if answer is None else outcome_of(answer)

@@ -114,6 +114,12 @@ BATCH_SIZE: Final = Metric(
 BATCH_FAILURES: Final = Metric(
     name="rag_batch_failures_total", kind="counter", help="Batches whose run failed.", labels=("queue",)
 )
+LOG_DROPPED: Final = Metric(
+    name="rag_log_dropped_total",
+    kind="counter",
+    help="Records that were not written, by sink and reason: full (the queue), failed (the database).",
+    labels=("sink", "reason"),
+)
 STARTUP_SECONDS: Final = Metric(
     name="rag_startup_seconds", kind="gauge", help="Seconds that each phase of the start took.", labels=("phase",)
 )
@@ -149,6 +155,7 @@ CATALOGUE: Final = (
     QUEUE_WAIT,
     BATCH_SIZE,
     BATCH_FAILURES,
+    LOG_DROPPED,
     STARTUP_SECONDS,
     READY,
     BUILD,

@@ -151,6 +151,7 @@ def services(**changes):
         "indexer": None,
         "library": None,
         "optimize": None,
+        "feedback": None,
         "metrics": Metrics(),
         "models": {"extractive": ScriptedModel("x"), "big": ScriptedModel("y")},
     }

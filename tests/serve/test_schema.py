@@ -27,6 +27,7 @@ CHECKS = (
 OPERATIONS = [
     ("POST", "/ask"),
     ("POST", "/search"),
+    ("POST", "/feedback"),
     ("GET", "/documents"),
     ("PUT", "/documents"),
     ("GET", "/documents/{document_id}"),

@@ -1,0 +1,123 @@
+"""One SQL for two databases: SQLite from the standard library, or PostgreSQL through psycopg.
+
+Statements name their values as `:name` and use what both understand; rows come as mappings by column.
+"""
+
+import re
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+from rag.base.errors import ConfigError
+from rag.base.secret import Secret
+
+Value = str | int | float | None
+Row = dict[str, Any]
+
+BUSY_S = 5.0
+"""How long SQLite waits for another process that writes, such as `rag log erase`."""
+
+_NAMED = re.compile(r"(?<!:):([a-z_]+)")
+
+
+class Connection(Protocol):
+    """An open connection. Belongs to one thread; statements stand inside of `transaction`."""
+
+    def transaction(self) -> Any:
+        """A context manager: all of it is stored, or nothing."""
+        ...
+
+    def execute(self, sql: str, values: Mapping[str, Value] | None = None) -> list[Row]:
+        """Runs one statement and gives its rows; none for one that has none."""
+        ...
+
+    def change(self, sql: str, values: Mapping[str, Value] | Iterable[Mapping[str, Value]]) -> int:
+        """Runs one statement, once for each of the mappings, and says how many rows it changed."""
+        ...
+
+    def close(self) -> None:
+        """Ends the connection."""
+        ...
+
+
+class SqliteConnection:
+    """A file with a write-ahead log: readers and one writer do not wait for each other."""
+
+    def __init__(self, file: Path) -> None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch(mode=0o600)  # the files that SQLite puts beside it get the same mode
+        self._raw = sqlite3.connect(file, timeout=BUSY_S, isolation_level=None)
+        self._raw.row_factory = sqlite3.Row
+        for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
+            self._raw.execute(f"PRAGMA {pragma}")
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Takes the write lock at once, so that two processes never both read first and then wait for each other."""
+        self._raw.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            if self._raw.in_transaction:  # a full disk ends it by itself
+                self._raw.execute("ROLLBACK")
+            raise
+        self._raw.execute("COMMIT")
+
+    def execute(self, sql: str, values: Mapping[str, Value] | None = None) -> list[Row]:
+        """See Connection."""
+        return [dict(row) for row in self._raw.execute(sql, values or {})]
+
+    def change(self, sql: str, values: Mapping[str, Value] | Iterable[Mapping[str, Value]]) -> int:
+        """See Connection."""
+        return self._raw.executemany(sql, [values] if isinstance(values, Mapping) else values).rowcount
+
+    def close(self) -> None:
+        """See Connection."""
+        self._raw.close()
+
+
+class PostgresConnection:
+    """A PostgreSQL connection. Several processes that migrate at once wait for each other."""
+
+    def __init__(self, url: Secret, timeout_s: float) -> None:
+        try:
+            import psycopg
+            from psycopg.rows import dict_row
+        except ImportError as error:
+            raise ConfigError("records.kind = 'postgres' needs `pip install groundwire[postgres]`") from error
+        options = f"-c statement_timeout={int(1000 * timeout_s)}"
+        self._raw: psycopg.Connection[Row] = psycopg.connect(
+            url.reveal(),
+            connect_timeout=max(1, round(timeout_s)),
+            options=options,
+            autocommit=True,
+            row_factory=dict_row,
+        )
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """See Connection."""
+        with self._raw.transaction():
+            yield
+
+    def execute(self, sql: str, values: Mapping[str, Value] | None = None) -> list[Row]:
+        """See Connection."""
+        cursor = self._raw.execute(_psycopg(sql), values or {})
+        return cursor.fetchall() if cursor.description else []
+
+    def change(self, sql: str, values: Mapping[str, Value] | Iterable[Mapping[str, Value]]) -> int:
+        """See Connection."""
+        with self._raw.cursor() as cursor:
+            cursor.executemany(_psycopg(sql), [values] if isinstance(values, Mapping) else list(values))
+            return cursor.rowcount
+
+    def close(self) -> None:
+        """See Connection."""
+        self._raw.close()
+
+
+def _psycopg(sql: str) -> bytes:
+    """The statement with its values named as psycopg does, `%(name)s`."""
+    return _NAMED.sub(r"%(\1)s", sql.replace("%", "%%")).encode()

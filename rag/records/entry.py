@@ -1,0 +1,45 @@
+"""From what is told of a question to the record of it."""
+
+from collections.abc import Callable
+
+from msgspec.structs import asdict, replace
+
+from rag.records.requests import RequestRecord
+from rag.telemetry.told import Told, top_cosine
+
+
+def entry_of(told: Told, *, trace_id: str | None = None, redact: Callable[[str], str] | None = None) -> RequestRecord:
+    """The record; with the texts of question and answer only where `redact` says how they are to be kept."""
+    query, answer = told.query, told.answer
+    record = RequestRecord(
+        request_id=query.request_id,
+        trace_id=trace_id,
+        tenant=query.principal.tenant,
+        subject=query.principal.subject,
+        kind="ask",
+        outcome=told.outcome,
+        error=told.error,
+        duration_s=told.duration_s,
+        ttft_s=told.ttft_s,
+        question=redact(query.text) if redact else None,
+    )
+    if answer is None:
+        return record
+    is_new = answer.cache in ("off", "miss")  # what came from memory was paid for once
+    return replace(
+        record,
+        model=answer.lineage.model,
+        cache=answer.cache,
+        stop_reason=answer.stop_reason,
+        confidence=answer.confidence,
+        top_score=top_cosine(answer),
+        n_candidates=len(answer.candidates),
+        n_citations=len(answer.citations),
+        input_tokens=answer.usage.input_tokens if is_new else 0,
+        output_tokens=answer.usage.output_tokens if is_new else 0,
+        degraded=answer.degraded,
+        stages_s=answer.stages_s,
+        lineage=asdict(answer.lineage),
+        cited=tuple(dict.fromkeys(citation.document_id for citation in answer.citations)),
+        answer=redact(answer.text) if redact else None,
+    )

@@ -1,0 +1,42 @@
+"""What is to be told of a question once it is over: the same for the numbers, the log and the trace."""
+
+import asyncio
+
+from msgspec import Struct
+
+from rag.base.errors import GroundwireError, LoadError
+from rag.base.types import Answer, Query
+
+
+class Told(Struct, frozen=True, kw_only=True):
+    """One question that ended, with an answer, with an error, or with neither because whoever asked went away."""
+
+    query: Query
+    outcome: str
+    answer: Answer | None
+    error: str | None
+    duration_s: float
+    ttft_s: float | None
+
+
+def outcome_of(answer: Answer) -> str:
+    """Answered, refused (insufficient evidence) or cache_hit."""
+    if answer.cache not in ("off", "miss"):
+        return "cache_hit"
+    return "refused" if answer.stop_reason == "insufficient_evidence" else "answered"
+
+
+def outcome_of_error(error: Exception) -> str:
+    """Shed for want of capacity, else error."""
+    return "shed" if isinstance(error, LoadError) else "error"
+
+
+def class_of(error: Exception) -> str:
+    """The name of an error's class where it is one of ours, so that there are few."""
+    return type(error).__name__ if isinstance(error, GroundwireError | asyncio.TimeoutError) else "Unexpected"
+
+
+def top_cosine(answer: Answer) -> float | None:
+    """The cosine of the question and the nearest passage; None where no leg measured it."""
+    cosines = [leg.score for each in answer.candidates for leg in each.legs if leg.origin == "dense"]
+    return max(cosines, default=None)
