@@ -22,6 +22,7 @@ COMMANDS = {
     "models": "List, verify, export and fetch models.",
     "log": "Show, export and erase the log of requests.",
     "eval": "Measure retrieval and answers on a judged collection.",
+    "bench": "Measure speed, and stand in for providers.",
     "check-config": "Print the effective settings, secrets hidden.",
     "version": "Print versions.",
 }
