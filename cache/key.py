@@ -1,57 +1,35 @@
-"""When two requests are the same one: everything that an answer depends on, in one canonical form."""
+"""When two requests are the same one: everything that an answer depends on but the index, in one canonical form."""
 
 from hashlib import blake2b
+from typing import Final
 
 import msgspec
 from msgspec import Struct
 
-from rag.base.types import Access, Filters, Query, Turn
+from rag.base.types import Access, Lineage, Query
 
-
-class Scope(Struct, frozen=True, kw_only=True):
-    """What answers, apart from the question. `epoch` grows with every change of the index that a reader can see."""
-
-    index: str
-    epoch: int
-    embedder: str
-    reranker: str
-    template: str
-    model: str
+_NOT_PART: Final = frozenset({"text", "principal", "request_id", "cache", "cache_max_age_s", "cache_min_similarity"})
+"""Of a query. The question stands apart, and the access stands for the principal. Whatever else a query has counts."""
 
 
 class CacheKey(Struct, frozen=True):
-    """`digest` finds an entry, `canonical` proves that it is the right one: digests are never trusted alone."""
+    """`digest` finds an entry, `canonical` proves that it is the right one: digests are never trusted alone.
+
+    `scope` is all of it but the question: answers are never given across scopes.
+    """
 
     digest: bytes
     canonical: bytes
+    scope: bytes
 
 
-class _Canonical(Struct, frozen=True, kw_only=True, array_like=True):
-    tenant: str
-    grants: list[str] | None
-    question: str
-    history: tuple[Turn, ...]
-    filters: Filters
-    top_k: int
-    model: str | None
-    max_tokens: int | None
-    temperature: float | None
-    scope: Scope
+def answer_key(query: Query, access: Access, lineage: Lineage, build: str) -> CacheKey:
+    """The key of an answer. Letter case and white space count: `US` and `us`, and code, are different questions.
 
-
-def answer_key(query: Query, access: Access, scope: Scope) -> CacheKey:
-    """The key of an answer. Letter case and white space count: `US` and `us`, and code, are different questions."""
-    canonical = _Canonical(
-        tenant=access.tenant,
-        grants=None if access.grants is None else sorted(access.grants),
-        question=query.text,
-        history=query.history,
-        filters=query.filters,
-        top_k=query.top_k,
-        model=query.model,
-        max_tokens=query.max_tokens,
-        temperature=query.temperature,
-        scope=scope,
-    )
-    encoded = msgspec.json.encode(canonical)
-    return CacheKey(blake2b(encoded, digest_size=32).digest(), encoded)
+    `lineage` is what would make the answer, and `build` stands for the settings of all that.
+    """
+    asked = {name: getattr(query, name) for name in Query.__struct_fields__ if name not in _NOT_PART}
+    grants = None if access.grants is None else sorted(access.grants)
+    scope = msgspec.json.encode((access.tenant, grants, lineage, build, asked))
+    canonical = msgspec.json.encode((query.text, msgspec.Raw(scope)))
+    return CacheKey(blake2b(canonical, digest_size=32).digest(), canonical, blake2b(scope, digest_size=32).digest())

@@ -8,17 +8,20 @@ from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
+import msgspec
 from tokenizers import Tokenizer
 
 from cache.config import NoCacheConfig
-from cache.exact import ExactCache
+from cache.forgetting import ForgettingStore
+from cache.memory import AnswerMemory
 from ingest.library import Library
 from ingest.pipeline import Indexer
 from llm.config import ExtractiveConfig
 from llm.factory import open_models
 from rag.base.errors import ConfigError
 from rag.base.health import Health
-from rag.base.ports import Answers, ChatModel, Embedder
+from rag.base.ids import digest
+from rag.base.ports import Answers, ChatModel, Embedder, PassageStore
 from rag.base.stages import Stages
 from rag.base.types import Scope
 from rag.govern.keys import LOCAL_ID, KeyConfig, KeyRing, hash_of, read_keys
@@ -35,6 +38,7 @@ from rag.pipeline.answer import EXTRACTIVE, Answerer
 from rag.pipeline.cached import CachedAnswerer
 from rag.pipeline.prompt import load_template
 from rag.pipeline.search import Searcher
+from rag.pipeline.shared import SharedAnswerer
 from rag.records.database import open_database
 from rag.records.entry import entry_of
 from rag.records.feedback import FeedbackBook
@@ -48,6 +52,8 @@ from rerank.factory import open_reranker
 
 if TYPE_CHECKING:
     from rag.index.edge import EdgeStore
+
+_NO_PART_OF_ANSWERS = frozenset({"data_dir", "server", "auth", "limits", "cache", "ingest", "records", "request_log"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,8 +125,8 @@ async def open_services(settings: Settings, keys: KeyRing) -> AsyncIterator[Serv
         answerer = Answerer(
             searcher, models, load_template(), settings.answer, count=_counter(tokenizer), index=store.name
         )
-        answers = CachedAnswerer(answerer, _answer_cache(settings), lambda: store.epoch)
-        indexer = Indexer(embedder, store, tokenizer, settings.ingest)
+        answers, written = _with_memory(answerer, store, settings)
+        indexer = Indexer(embedder, written, tokenizer, settings.ingest)
         tell, feedback = await enter(_open_request_log(settings, metrics))
         metrics.watch(lambda: health.ready)
         metrics.set(names.BUILD, 1, version("groundwire"), embedder.name, reranker.name, store.name)
@@ -137,7 +143,7 @@ async def open_services(settings: Settings, keys: KeyRing) -> AsyncIterator[Serv
             answerer=MeasuredAnswers(answers, metrics, tell=tell),
             models=models,
             indexer=indexer,
-            library=Library(indexer, store),
+            library=Library(indexer, written),
             feedback=feedback,
             optimize=store.optimize,
         )
@@ -213,11 +219,27 @@ def _count_dropped(metrics: Metrics, sink: str, reason: str, n_records: int) -> 
     metrics.add(names.LOG_DROPPED, sink, reason, amount=n_records)
 
 
-def _answer_cache(settings: Settings) -> ExactCache | None:
-    """None too where other processes change the index unseen: an answer from memory could be out of date there."""
-    if isinstance(settings.cache, NoCacheConfig) or not isinstance(settings.index, EdgeConfig):
-        return None
-    return ExactCache(settings.cache.max_bytes, settings.cache.ttl_s)
+def _with_memory(answerer: Answerer, store: Store, settings: Settings) -> tuple[Answers, PassageStore]:
+    """The answerer with its memory, and the store through which to write so that the memory hears of it.
+
+    With a Qdrant server, which other processes change unseen, every kept answer is held against a fresh search.
+    """
+    config = settings.cache
+    if isinstance(config, NoCacheConfig):
+        return SharedAnswerer(answerer), store
+    memory = AnswerMemory(config.max_bytes)
+    tells = isinstance(settings.index, EdgeConfig)
+    answers = CachedAnswerer(
+        answerer, memory, config, epoch=lambda: store.epoch if tells else None, build=_build(settings)
+    )
+    return answers, ForgettingStore(store, memory.drop_documents)
+
+
+def _build(settings: Settings) -> str:
+    """Stands for all that makes answers: kept ones of another version or other settings are never found."""
+    parts = [name for name in Settings.__struct_fields__ if name not in _NO_PART_OF_ANSWERS]
+    written = (msgspec.json.encode(getattr(settings, name), enc_hook=str, order="sorted").decode() for name in parts)
+    return digest(version("groundwire"), *parts, *written)
 
 
 def _counter(tokenizer: Tokenizer) -> Callable[[str], int]:

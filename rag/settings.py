@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
-from cache.config import CacheConfig, ExactCacheConfig
+from cache.config import CacheConfig, MemoryConfig
 from ingest.config import IngestConfig
 from llm.config import ExtractiveConfig, ModelConfig
 from rag.base.errors import ConfigError
@@ -65,7 +65,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     reranker: RerankConfig = NoRerankConfig()
     models: dict[str, ModelConfig] = {}
     answer: AnswerConfig = AnswerConfig()
-    cache: CacheConfig = ExactCacheConfig()
+    cache: CacheConfig = MemoryConfig()
     ingest: IngestConfig = IngestConfig()
     records: RecordsConfig = SqliteConfig()
     request_log: LogConfig = LogConfig()

@@ -23,7 +23,9 @@ Origin = Literal["dense", "bm25", "fused", "rerank", "blend"]
 Speaker = Literal["system", "user", "assistant", "tool"]
 StopReason = Literal["stop", "length", "content_filter", "insufficient_evidence", "tool_calls"]
 
-CacheMode = Literal["use", "refresh", "off"]
+CacheMode = Literal["use", "read", "write", "refresh", "off"]
+CacheStatus = Literal["hit", "miss", "off"]
+CacheTier = Literal["exact", "semantic"]
 
 EVERYONE = "everyone"
 """The grant that every principal of a tenant holds."""
@@ -182,6 +184,8 @@ class Query(Struct, frozen=True, kw_only=True):
     max_tokens: int | None = None
     temperature: float | None = None
     cache: CacheMode = "use"
+    cache_max_age_s: float | None = None
+    cache_min_similarity: float | None = None
 
 
 class Source(Struct, frozen=True, kw_only=True):
@@ -288,6 +292,22 @@ class Lineage(Struct, frozen=True, kw_only=True):
     template: str
 
 
+class Recall(Struct, frozen=True, kw_only=True):
+    """What the answer cache had to do with an answer.
+
+    On a hit `age_s` is the age of the kept answer, and `saved_s` and `saved_usd` are what making it had cost, where
+    that is known. `similarity` of the nearest kept question is told on misses too, with why that was `rejected_by`.
+    """
+
+    status: CacheStatus = "off"
+    tier: CacheTier | None = None
+    age_s: float | None = None
+    similarity: float | None = None
+    rejected_by: str | None = None
+    saved_s: float | None = None
+    saved_usd: float | None = None
+
+
 class Answer(Struct, frozen=True, kw_only=True):
     """The finished answer.
 
@@ -303,15 +323,16 @@ class Answer(Struct, frozen=True, kw_only=True):
     stop_reason: StopReason
     confidence: float | None = None
     degraded: tuple[str, ...] = ()
-    cache: str = "off"
+    cache: Recall = Recall()
     stages_s: Mapping[str, float] = {}
     candidates: tuple[Candidate, ...] = ()
 
 
 class SourcesFound(Struct, frozen=True, kw_only=True, tag="sources"):
-    """The context the answer will be written from; the first event of every answer."""
+    """The context the answer will be written from; the first event of every answer. `cache` says where that is from."""
 
     sources: tuple[Source, ...]
+    cache: Recall = Recall()
 
 
 class Cited(Struct, frozen=True, kw_only=True, tag="citation"):

@@ -4,6 +4,7 @@ import logging
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from rag.base.deadline import Deadline
@@ -39,6 +40,15 @@ EXTRACTIVE = "extractive"
 """The model that needs nothing: it answers where nothing was found and where the chosen one fails."""
 
 
+class Prepared(Struct, frozen=True, kw_only=True):
+    """A question with all that is needed to answer it."""
+
+    model: ChatModel
+    found: Found
+    prompt: Prompt
+    stages_s: Mapping[str, float]
+
+
 class Answerer:
     """Answers questions. Safe to share between requests."""
 
@@ -60,11 +70,15 @@ class Answerer:
         self._index = index
 
     async def answer(self, query: Query, deadline: Deadline, *, stream: bool) -> AsyncGenerator[AnswerEvent, None]:
-        """The events of one answer: SourcesFound, text and citations as they come, Usage, Answered.
+        """The events of one answer: what `prepare` finds, and what `write` makes of it."""
+        async with aclosing(self.write(await self.prepare(query, deadline), deadline, stream=stream)) as events:
+            async for event in events:
+                yield event
 
-        A stage that fails is named in the answer's `degraded`. With `stream` a model that fails after its first text
-        raises DependencyError, because that text was already given out; without, nothing is given out before the model
-        has ended, so the extractive answer can take its place. Raises also Overloaded and InvalidInput.
+    async def prepare(self, query: Query, deadline: Deadline) -> Prepared:
+        """Searches and chooses the context: all that an answer depends on but the model's own turn of mind.
+
+        Raises Overloaded, DeadlineExceeded, Unavailable and InvalidInput.
         """
         stages = Stages()
         model = self._chosen(query)
@@ -72,17 +86,28 @@ class Answerer:
         with stages.stage("context"):
             sources = choose_context(found.candidates, self._config.context_tokens)
             prompt = self._prompt(query, sources)
-        yield SourcesFound(sources=sources)
-        writing = _Writing(sources)
+        return Prepared(model=model, found=found, prompt=prompt, stages_s={**found.stages_s, **stages.seconds()})
+
+    async def write(self, prepared: Prepared, deadline: Deadline, *, stream: bool) -> AsyncGenerator[AnswerEvent, None]:
+        """SourcesFound, text and citations as they come, Usage, Answered.
+
+        A stage that fails is named in the answer's `degraded`. With `stream` a model that fails after its first text
+        raises DependencyError, because that text was already given out; without, nothing is given out before the model
+        has ended, so the extractive answer can take its place. Raises also Overloaded and InvalidInput.
+        """
+        stages = Stages()
+        prompt = prepared.prompt
+        yield SourcesFound(sources=prompt.sources)
+        writing = _Writing(prompt.sources)
         with stages.stage("generate"):
-            async with aclosing(self._written(prompt, model, deadline, writing, stream=stream)) as events:
+            async with aclosing(self._written(prompt, prepared.model, deadline, writing, stream=stream)) as events:
                 async for event in events:
                     for out in writing.take(event):
                         yield out
         for out in writing.end():
             yield out
-        answer = self._assembled(writing, prompt, found)
-        yield Answered(answer=replace(answer, stages_s={**found.stages_s, **stages.seconds()}))
+        answer = self._assembled(writing, prompt, prepared.found)
+        yield Answered(answer=replace(answer, stages_s={**prepared.stages_s, **stages.seconds()}))
 
     def lineage_of(self, query: Query) -> Lineage:
         """What would make the answer if nothing fails. Raises InvalidInput for a model that is not there."""

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from rag.base.deadline import Deadline
 from rag.base.errors import DependencyError, LoadError, for_the_log
-from rag.base.ports import Embedder, Reranker, Retrieval, Retriever
+from rag.base.ports import Embedder, Reranker, Retrieval, Retriever, Vectors
 from rag.base.stages import Stages
 from rag.base.types import Candidate, Query, Work
 from rag.govern.access import readable_by
@@ -18,8 +18,13 @@ _log = logging.getLogger(__name__)
 
 
 class Found(Struct, frozen=True, kw_only=True):
-    """Candidates, best first, all visible to the one who asked; `degraded` names stages that were skipped."""
+    """Candidates, best first, all visible to the one who asked; `degraded` names stages that were skipped.
 
+    `question` is what was searched for, and `vector` its embedding of shape (dimension,).
+    """
+
+    question: str
+    vector: Vectors
     candidates: tuple[Candidate, ...]
     degraded: tuple[str, ...]
     stages_s: Mapping[str, float]
@@ -61,6 +66,8 @@ class Searcher:
                     _log.warning("answered in the fused order: %s", for_the_log(error))
                     degraded = ("rerank",)
         return Found(
+            question=question,
+            vector=vectors[0],
             candidates=tuple(candidates[: query.top_k]),
             degraded=degraded,
             stages_s=stages.seconds(),

@@ -25,11 +25,11 @@ def entry_of(told: Told, *, trace_id: str | None = None, redact: Callable[[str],
     )
     if answer is None:
         return record
-    is_new = answer.cache in ("off", "miss")  # what came from memory was paid for once
+    is_new = answer.cache.status != "hit"  # what came from memory was paid for once
     return replace(
         record,
         model=answer.lineage.model,
-        cache=answer.cache,
+        cache=answer.cache.tier or answer.cache.status,
         stop_reason=answer.stop_reason,
         confidence=answer.confidence,
         top_score=top_cosine(answer),

@@ -18,6 +18,7 @@ from rag.base.types import (
     Cited,
     Principal,
     Query,
+    Recall,
     SourcesFound,
     TextDelta,
     Turn,
@@ -29,7 +30,7 @@ from rag.serve.identity import request_id_of
 from rag.serve.problems import report
 from rag.serve.reference import StreamingOperation, refusals
 from rag.serve.streams import GRACE_S, EventStream, event, while_connected
-from rag.serve.wire import AnswerBody, AskBody, CitationBody, UsageBody, answer_body, convert, source_bodies
+from rag.serve.wire import AnswerBody, AskBody, CacheBody, CitationBody, UsageBody, answer_body, convert, source_bodies
 
 _STREAM, _JSON = "text/event-stream", "application/json"
 
@@ -59,20 +60,31 @@ async def ask(
     events = services.answerer.answer(query, Deadline.after(limits.request_timeout_s), stream=streams)
     within_s = limits.request_timeout_s + GRACE_S
     if streams:
+        headers: dict[str, str] = {}
         return EventStream(
-            _encoded(events, query.request_id, explain=data.explain),
+            _encoded(events, query.request_id, headers, explain=data.explain),
             partial(report, request_id=query.request_id),
             heartbeat_s=limits.heartbeat_s,
             within_s=within_s,
+            headers=lambda: headers,
         )
     answer = await while_connected(request.receive, _whole(events), within_s=within_s)
-    return Response(answer_body(answer, query.request_id, explain=data.explain))
+    return Response(answer_body(answer, query.request_id, explain=data.explain), headers=cache_headers(answer.cache))
+
+
+def cache_headers(recall: Recall) -> dict[str, str]:
+    """`x-cache`, with `x-cache-tier` and `x-cache-age` (seconds) on a hit."""
+    headers: dict[str, str] = {"x-cache": recall.status}
+    if recall.tier:
+        headers |= {"x-cache-tier": recall.tier, "x-cache-age": str(int(recall.age_s or 0))}
+    return headers
 
 
 def _query(data: AskBody, principal: Principal, request_id: str, services: Services) -> Query:
     if data.model is not None and data.model not in services.models:
         known = ", ".join(sorted(services.models))
         raise InvalidInput(f"there is no model '{data.model}' here; there are: {known}", pointer="/model")
+    wish = data.cache if isinstance(data.cache, CacheBody) else CacheBody(mode=data.cache)
     return Query(
         text=data.question,
         principal=principal,
@@ -83,7 +95,9 @@ def _query(data: AskBody, principal: Principal, request_id: str, services: Servi
         model=data.model,
         max_tokens=data.max_tokens,
         temperature=data.temperature,
-        cache="off" if data.explain else data.cache,  # an explanation needs the candidates, which are not kept
+        cache="off" if data.explain else wish.mode,  # an explanation needs the candidates, which are not kept
+        cache_max_age_s=wish.max_age_s,
+        cache_min_similarity=wish.min_similarity,
     )
 
 
@@ -96,13 +110,14 @@ async def _whole(events: AsyncGenerator[AnswerEvent, None]) -> Answer:
 
 
 async def _encoded(
-    events: AsyncGenerator[AnswerEvent, None], request_id: str, *, explain: bool
+    events: AsyncGenerator[AnswerEvent, None], request_id: str, headers: dict[str, str], *, explain: bool
 ) -> AsyncGenerator[bytes, None]:
-    """The events as server-sent events, in their order."""
+    """The events as server-sent events, in their order. The first one tells what goes into `headers`."""
     async with aclosing(events):
         async for one in events:
             match one:
                 case SourcesFound():
+                    headers |= cache_headers(one.cache)
                     yield event("sources", {"id": request_id, "sources": source_bodies(one.sources)})
                 case TextDelta():
                     yield event("token", {"text": one.text})

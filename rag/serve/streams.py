@@ -1,7 +1,7 @@
 """Server-sent events, and work that ends when the client leaves."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from contextlib import aclosing
 from typing import Any, TypeVar, cast
 
@@ -71,11 +71,13 @@ class EventStream(Response[Any]):
         *,
         heartbeat_s: float,
         within_s: float,
+        headers: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
         super().__init__(content=None)
         self._events = events
         self._report = report
         self._heartbeat_s = heartbeat_s
+        self._further = headers
         self._within_s = within_s
         self._has_started = False
 
@@ -101,7 +103,8 @@ class EventStream(Response[Any]):
             if isinstance(first, Exception):
                 raise first
             self._has_started = True
-            await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+            further = [(name.encode(), value.encode()) for name, value in self._further().items()]
+            await send({"type": "http.response.start", "status": 200, "headers": [*_HEADERS, *further]})
             data, is_last = self._gathered(first, queue)
             while not is_last:
                 await send({"type": "http.response.body", "body": data, "more_body": True})

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, TypeVar
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from rag.base.types import Answer, CacheMode, Candidate, Origin, Source, StopReason
+from rag.base.types import Answer, CacheMode, CacheStatus, CacheTier, Candidate, Origin, Source, StopReason
 from rag.govern import limits
 
 T = TypeVar("T")
@@ -42,6 +42,18 @@ class TurnBody(Body, frozen=True):
     content: Annotated[str, Meta(max_length=limits.MAX_TURN_CHARS)]
 
 
+class CacheBody(Body, frozen=True):
+    """What the caller asks of the answer cache; it can only be made stricter than the server's settings.
+
+    `use` takes kept answers and keeps new ones, `read` keeps nothing, `write` takes nothing, `refresh` also forgets
+    what was kept, `off` has nothing to do with it. `max_age_s` and `min_similarity` bound what is taken.
+    """
+
+    mode: CacheMode = "use"
+    max_age_s: Annotated[float, Meta(ge=0)] | None = None
+    min_similarity: Annotated[float, Meta(ge=0, le=1)] | None = None
+
+
 class AskBody(Body, frozen=True):
     """A question. `stream` wins over the Accept header; without either the answer is one JSON object."""
 
@@ -54,9 +66,7 @@ class AskBody(Body, frozen=True):
     model: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
     max_tokens: Annotated[int, Meta(ge=1, le=limits.MAX_ANSWER_TOKENS)] | None = None
     temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
-    cache: Annotated[
-        CacheMode, Meta(description="`refresh` answers anew and keeps the answer; `off` does neither.")
-    ] = "use"
+    cache: CacheMode | CacheBody = "use"
 
 
 class SearchBody(Body, frozen=True):
@@ -140,6 +150,18 @@ class LineageBody(Struct, frozen=True, kw_only=True):
     template: str
 
 
+class RecallBody(Struct, frozen=True, kw_only=True):
+    """What the answer cache had to do with the answer; `rejected_by` says why a near one was not served."""
+
+    status: CacheStatus
+    tier: CacheTier | None
+    age_s: float | None
+    similarity: float | None
+    rejected_by: str | None
+    saved_s: float | None
+    saved_usd: float | None
+
+
 class AnswerBody(Struct, frozen=True, kw_only=True):
     """The answer. `degraded` names stages that did less than asked; `candidates` is there when `explain` was set."""
 
@@ -152,7 +174,7 @@ class AnswerBody(Struct, frozen=True, kw_only=True):
     lineage: LineageBody
     confidence: float | None
     degraded: tuple[str, ...]
-    cache: str
+    cache: RecallBody
     stages_s: Mapping[str, float]
     candidates: tuple[CandidateBody, ...] | UnsetType = UNSET
 
@@ -178,7 +200,7 @@ def answer_body(answer: Answer, request_id: str, *, explain: bool) -> AnswerBody
         lineage=convert(answer.lineage, LineageBody),
         confidence=answer.confidence,
         degraded=answer.degraded,
-        cache=answer.cache,
+        cache=convert(answer.cache, RecallBody),
         stages_s=answer.stages_s,
         candidates=candidate_bodies(answer.candidates) if explain else UNSET,
     )

@@ -74,9 +74,12 @@ class MeasuredAnswers:
 
     def _count_answer(self, answer: Answer) -> None:
         metrics = self._metrics
-        if answer.cache != "off":
-            metrics.add(names.CACHE_LOOKUPS, "exact", "hit" if answer.cache == "exact" else "miss")
-        if answer.cache == "exact":
+        recall = answer.cache
+        if recall.status != "off":
+            metrics.add(names.CACHE_LOOKUPS, recall.tier or "none", recall.status)
+        if recall.rejected_by:
+            metrics.add(names.CACHE_REJECTIONS, recall.rejected_by)
+        if recall.status == "hit":
             return
         for stage, seconds in answer.stages_s.items():
             metrics.observe(names.STAGE_SECONDS, seconds, stage)

@@ -72,8 +72,14 @@ SHED: Final = Metric(
 CACHE_LOOKUPS: Final = Metric(
     name="rag_cache_lookups_total",
     kind="counter",
-    help="Lookups in the answer cache by tier and result.",
+    help="Lookups in the answer cache by result, and by tier (none on a miss).",
     labels=("tier", "result"),
+)
+CACHE_REJECTIONS: Final = Metric(
+    name="rag_cache_rejections_total",
+    kind="counter",
+    help="Kept answers that were near and not served, by what spoke against them.",
+    labels=("reason",),
 )
 LLM_TOKENS: Final = Metric(
     name="rag_llm_tokens_total",
@@ -146,6 +152,7 @@ CATALOGUE: Final = (
     ERRORS,
     SHED,
     CACHE_LOOKUPS,
+    CACHE_REJECTIONS,
     LLM_TOKENS,
     TOP_SCORE,
     EMPTY,

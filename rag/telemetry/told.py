@@ -21,7 +21,7 @@ class Told(Struct, frozen=True, kw_only=True):
 
 def outcome_of(answer: Answer) -> str:
     """Answered, refused (insufficient evidence) or cache_hit."""
-    if answer.cache not in ("off", "miss"):
+    if answer.cache.status == "hit":
         return "cache_hit"
     return "refused" if answer.stop_reason == "insufficient_evidence" else "answered"
 

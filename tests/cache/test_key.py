@@ -1,20 +1,18 @@
 """A key changes when anything changes that the answer depends on, and with nothing else."""
 
-import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from cache.key import Scope, answer_key
-from rag.base.types import Access, Match, Principal, Query, Turn
+from cache.key import CacheKey, answer_key
+from rag.base.types import Access, Lineage, Match, Principal, Query, Turn
 
 ANN = Principal(subject="ann", tenant="acme")
 QUERY = Query(text="When?", principal=ANN, request_id="r1", history=(Turn(role="user", content="Hi"),))
 ACCESS = Access(tenant="acme", grants=frozenset({"everyone", "user:ann"}))
-SCOPE = Scope(index="edge", epoch=7, embedder="e@1", reranker="none", template="t#1", model="m")
+LINEAGE = Lineage(index="edge", embedder="e@1", reranker="none", template="t#1", model="m")
 
 QUERIES = {
-    "text": ["when?", "When? ", ""],
     "history": [(), (Turn(role="assistant", content="Hi"),)],
     "filters": [(Match(field="format", any_of=("pdf",)),), (Match(field="format", any_of=("pdf",), negated=True),)],
     "top_k": [6],
@@ -22,27 +20,36 @@ QUERIES = {
     "max_tokens": [5],
     "temperature": [0.0, 1.0],
 }
-SCOPES = {"index": ["other"], "epoch": [8], "embedder": ["e@2"], "reranker": ["r"], "template": ["t#2"], "model": ["n"]}
+BESIDE = {"principal", "request_id", "cache", "cache_max_age_s", "cache_min_similarity"}
+ACCESSES = (Access(tenant="other", grants=ACCESS.grants), Access(tenant="acme", grants=frozenset({"everyone"})))
+
+
+def key(query: Query = QUERY, access: Access = ACCESS, lineage: Lineage = LINEAGE, build: str = "b") -> CacheKey:
+    return answer_key(query, access, lineage, build)
 
 
 def test_every_part_counts() -> None:
-    keys = [answer_key(QUERY, ACCESS, SCOPE)]
-    keys += [answer_key(replace(QUERY, **{name: v}), ACCESS, SCOPE) for name, values in QUERIES.items() for v in values]
-    keys += [answer_key(QUERY, ACCESS, replace(SCOPE, **{name: v})) for name, values in SCOPES.items() for v in values]
-    for access in (Access(tenant="other", grants=ACCESS.grants), Access(tenant="acme", grants=frozenset({"everyone"}))):
-        keys.append(answer_key(QUERY, access, SCOPE))
-    assert len({key.digest for key in keys}) == len({key.canonical for key in keys}) == len(keys)
+    keys = [key(), key(build="c"), *(key(access=access) for access in ACCESSES)]
+    keys += [key(replace(QUERY, **{name: value})) for name, values in QUERIES.items() for value in values]
+    keys += [key(lineage=replace(LINEAGE, **{name: "other"})) for name in Lineage.__struct_fields__]
+    assert len({each.scope for each in keys}) == len({each.digest for each in keys}) == len(keys)
+    assert len({each.canonical for each in keys}) == len(keys)
 
 
 def test_no_field_of_a_query_was_forgotten() -> None:
-    beside = {"principal", "request_id", "cache"}  # access stands for the principal; the others change no answer
-    assert set(QUERIES) | beside == {field.name for field in msgspec.structs.fields(Query)}
-    assert set(SCOPES) == {field.name for field in msgspec.structs.fields(Scope)}
+    assert set(QUERIES) | BESIDE | {"text"} == set(Query.__struct_fields__), "a new field: does it change the answer?"
+
+
+@given(st.text(max_size=20), st.text(max_size=20))
+def test_questions_are_equal_to_the_letter_and_share_a_scope(one: str, other: str) -> None:
+    first, second = key(replace(QUERY, text=one)), key(replace(QUERY, text=other))
+    assert (first == second) == (one == other)
+    assert first.scope == second.scope
 
 
 @given(st.lists(st.text(max_size=5), max_size=5))
 def test_the_order_of_grants_and_the_request_do_not_count(grants: list[str]) -> None:
     one = Access(tenant="acme", grants=frozenset(grants))
     other = Access(tenant="acme", grants=frozenset(reversed(grants)))
-    again = replace(QUERY, request_id="r2", principal=replace(ANN, subject="bob"))
-    assert answer_key(QUERY, one, SCOPE) == answer_key(again, other, SCOPE)
+    again = replace(QUERY, request_id="r2", principal=replace(ANN, subject="bob"), cache="refresh", cache_max_age_s=3.0)
+    assert key(access=one) == key(again, access=other)

@@ -1,23 +1,27 @@
-"""The same question is answered once while it is asked, and again from memory until the index changes."""
+"""A question is answered once while it is asked, and again from memory while what its answer rests on is the same."""
 
 import asyncio
 
 import pytest
 from msgspec.structs import replace
 
-from cache.exact import ExactCache
+from cache.config import MemoryConfig
+from cache.memory import AnswerMemory
 from rag.base.deadline import Deadline
 from rag.base.errors import Unavailable
-from rag.base.types import Answer, Answered, AnswerEvent, Candidate, Principal, Query, TextDelta
+from rag.base.types import Answer, Answered, AnswerEvent, Candidate, Principal, Query, SourcesFound, TextDelta
 from rag.pipeline.answer import Answerer
 from rag.pipeline.cached import CachedAnswerer
+from rag.pipeline.shared import SharedAnswerer
 from tests.fakes import ScriptedModel
 from tests.pipeline.test_answer import answerer
 from tests.shelf import Shelf
 
 
 class Index:
-    epoch = 1
+    """The state of an index; `epoch` None is one that nobody can tell."""
+
+    epoch: int | None = 1
 
 
 @pytest.fixture
@@ -35,15 +39,16 @@ def recipe(tower: list[Candidate], model: ScriptedModel) -> Answerer:
     return answerer(tower, model)
 
 
-def cached(recipe: Answerer, index: type[Index] = Index, *, max_bytes: int = 10**6) -> CachedAnswerer:
-    return CachedAnswerer(recipe, ExactCache(max_bytes, 60.0), lambda: index.epoch)
+def cached(recipe: Answerer, index: Index | None = None, config: MemoryConfig | None = None) -> CachedAnswerer:
+    state = index or Index()
+    return CachedAnswerer(recipe, AnswerMemory(10**6), config or MemoryConfig(), epoch=lambda: state.epoch)
 
 
-async def events(recipe: CachedAnswerer, query: Query, *, stream: bool = True) -> list[AnswerEvent]:
+async def events(recipe: CachedAnswerer | SharedAnswerer, query: Query, *, stream: bool = True) -> list[AnswerEvent]:
     return [event async for event in recipe.answer(query, Deadline.after(10), stream=stream)]
 
 
-async def ask(recipe: CachedAnswerer, query: Query) -> Answer:
+async def ask(recipe: CachedAnswerer | SharedAnswerer, query: Query) -> Answer:
     last = (await events(recipe, query))[-1]
     assert isinstance(last, Answered)
     return last.answer
@@ -54,39 +59,83 @@ async def test_the_second_time_comes_from_memory_with_the_same_citations(
 ) -> None:
     memory = cached(recipe)
     first, second = await ask(memory, query), await ask(memory, query)
-    assert (first.cache, second.cache) == ("miss", "exact")
-    assert (second.text, second.citations, second.sources) == (first.text, first.citations, first.sources)
+    assert (first.cache.status, second.cache.status, second.cache.tier) == ("miss", "hit", "exact")
+    assert (second.text, second.citations) == (first.text, first.citations)
+    assert [source.text for source in second.sources] == [source.text for source in first.sources]
     assert len(model.prompts) == 1
     replay = await events(memory, query)
     assert "".join(event.text for event in replay if isinstance(event, TextDelta)) == first.text
 
 
-async def test_a_changed_index_forgets(recipe: Answerer, model: ScriptedModel, query: Query) -> None:
-    class Moving(Index):
-        epoch = 1
-
-    memory = cached(recipe, Moving)
+@pytest.mark.parametrize("epoch", [2, None])
+async def test_a_changed_index_that_finds_the_same_answers_from_memory(
+    recipe: Answerer, model: ScriptedModel, query: Query, epoch: int | None
+) -> None:
+    index = Index()
+    memory = cached(recipe, index)
     await ask(memory, query)
-    Moving.epoch += 1
-    assert (await ask(memory, query)).cache == "miss"
+    index.epoch = epoch
+    assert (await ask(memory, query)).cache.status == "hit"
+    assert (await ask(memory, query)).cache.status == "hit"
+    assert len(model.prompts) == 1
+
+
+@pytest.mark.parametrize("text", ["It was built in 1890. It is tall.", "It was built in 1889. It is tal1."])
+async def test_changed_words_are_answered_anew(shelf: Shelf, query: Query, text: str) -> None:
+    index, model = Index(), ScriptedModel("It was built. [1]")
+    candidates = shelf.candidates("tower", "It was built in 1889. It is tall.", [21])
+    memory = cached(answerer(candidates, model), index)
+    await ask(memory, query)
+    candidates[:] = shelf.candidates("tower", text, [21])
+    index.epoch = 2
+    second = await ask(memory, query)
+    assert (second.cache.status, second.cache.rejected_by) == ("miss", "evidence")
     assert len(model.prompts) == 2
+    assert (await ask(memory, query)).cache.status == "hit"
+
+
+async def test_a_document_that_now_ranks_among_the_sources_is_read(shelf: Shelf, query: Query) -> None:
+    index, model = Index(), ScriptedModel("It was built. [1]")
+    candidates = shelf.candidates("tower", "It was built in 1889. It is tall.", [21])
+    memory = cached(answerer(candidates, model), index)
+    await ask(memory, query)
+    candidates += shelf.candidates("news", "It was built in 1890, as we know now.", [])
+    index.epoch = 2
+    assert (await ask(memory, query)).cache.rejected_by == "evidence"
+    assert len(model.prompts[-1].sources) == 2
 
 
 async def test_others_rights_are_other_questions(recipe: Answerer, model: ScriptedModel, query: Query) -> None:
     memory = cached(recipe)
     await ask(memory, query)
     for principal in (Principal(subject="bob", tenant="acme"), Principal(subject="ann", tenant="other")):
-        assert (await ask(memory, replace(query, principal=principal))).cache == "miss"
+        assert (await ask(memory, replace(query, principal=principal))).cache.status == "miss"
     assert len(model.prompts) == 3
 
 
 async def test_the_caller_may_pass_it_by_or_renew_it(recipe: Answerer, model: ScriptedModel, query: Query) -> None:
     memory = cached(recipe)
+    modes = ("read", "read", "write", "use", "off", "refresh", "read")
+    statuses = [(await ask(memory, replace(query, cache=mode))).cache.status for mode in modes]
+    assert statuses == ["miss", "miss", "miss", "hit", "off", "miss", "hit"]
+    assert len(model.prompts) == 5
+
+
+async def test_refreshing_forgets_even_when_the_new_answer_is_not_kept(
+    recipe: Answerer, model: ScriptedModel, query: Query
+) -> None:
+    memory = cached(recipe)
     await ask(memory, query)
-    assert (await ask(memory, replace(query, cache="off"))).cache == "off"
-    assert (await ask(memory, replace(query, cache="refresh"))).cache == "miss"
-    assert len(model.prompts) == 3
-    assert (await ask(memory, query)).cache == "exact"
+    model.failure = Unavailable("down")
+    model.text = ""
+    await ask(memory, replace(query, cache="refresh"))
+    assert (await ask(memory, replace(query, cache="read"))).cache.status == "miss"
+
+
+async def test_the_first_event_tells_where_the_answer_is_from(recipe: Answerer, query: Query) -> None:
+    memory = cached(recipe)
+    firsts = [(await events(memory, query))[0] for _ in range(2)]
+    assert [first.cache.status for first in firsts if isinstance(first, SourcesFound)] == ["miss", "hit"]
 
 
 async def test_equal_questions_in_flight_cost_one_call(recipe: Answerer, model: ScriptedModel, query: Query) -> None:
@@ -100,14 +149,15 @@ async def test_a_degraded_answer_is_not_kept(tower: list[Candidate], query: Quer
     broken = ScriptedModel("", failure=Unavailable("down"))
     memory = cached(answerer(tower, broken))
     first, second = await ask(memory, query), await ask(memory, query)
-    assert (first.degraded, second.cache) == (("generate",), "miss")
+    assert (first.degraded, second.cache.status) == (("generate",), "miss")
     assert len(broken.prompts) == 2
 
 
 async def test_without_a_memory_equal_questions_still_fly_together(
     recipe: Answerer, model: ScriptedModel, query: Query
 ) -> None:
-    memory = CachedAnswerer(recipe, None, lambda: 1)
+    memory = SharedAnswerer(recipe)
     answers = await asyncio.gather(*(ask(memory, query) for _ in range(10)))
     assert len(model.prompts) == 1
-    assert {answer.cache for answer in answers} == {"off"}
+    assert {answer.cache.status for answer in answers} == {"off"}
+    assert (await ask(memory, replace(query, cache="off"))).text == "It was built in 1889. [1]"

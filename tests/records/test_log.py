@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from rag.base.types import Answer
+from rag.base.types import Answer, Recall
 from rag.records import requests
 from rag.records.config import LogConfig, SqliteConfig
 from rag.records.connection import Connection, SqliteConnection
@@ -169,7 +169,7 @@ def test_a_record_holds_no_text_unless_it_is_told_how() -> None:
 
 
 def test_what_came_from_memory_was_paid_for_once() -> None:
-    assert entry_of(told(replace(ANSWER, cache="exact"))).input_tokens == 0
+    assert entry_of(told(replace(ANSWER, cache=Recall(status="hit", tier="exact")))).input_tokens == 0
 
 
 def test_a_question_without_an_answer_leaves_a_record_too() -> None:

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
+import numpy as np
 from litestar.testing import AsyncTestClient
 
 from rag.base.health import Health
@@ -128,9 +129,19 @@ class StageAnswerer:
             self.closed.set()
 
 
+def found_of(*candidates, degraded=(), stages_s=None):
+    return Found(
+        question="Refunds?",
+        vector=np.ones(1, dtype=np.float32),
+        candidates=candidates,
+        degraded=degraded,
+        stages_s={"embed": 0.001} if stages_s is None else stages_s,
+    )
+
+
 class StageSearcher:
     def __init__(self, found=None):
-        self.found = found or Found(candidates=(CANDIDATE,), degraded=(), stages_s={"embed": 0.001})
+        self.found = found or found_of(CANDIDATE)
         self.queries = []
 
     async def search(self, query, deadline, *, rerank=True):

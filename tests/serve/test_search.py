@@ -2,8 +2,7 @@ from datetime import UTC, datetime
 
 from rag.base.errors import Overloaded
 from rag.base.types import Range
-from rag.pipeline.search import Found
-from tests.serve.stage import CANDIDATE, StageSearcher, client_of, services
+from tests.serve.stage import CANDIDATE, StageSearcher, client_of, found_of, services
 
 
 async def test_a_search_gives_passages_with_every_score():
@@ -28,7 +27,7 @@ async def test_the_search_reaches_the_recipe_whole():
 
 
 async def test_what_was_skipped_is_said():
-    searcher = StageSearcher(Found(candidates=(CANDIDATE,), degraded=("rerank",), stages_s={}))
+    searcher = StageSearcher(found_of(CANDIDATE, degraded=("rerank",), stages_s={}))
     async with client_of(services(searcher=searcher)) as client:
         assert (await client.post("/search", json={"query": "q"})).json()["degraded"] == ["rerank"]
 

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from rag.base.deadline import Deadline
 from rag.base.errors import Overloaded, QuotaExceeded, Unavailable
-from rag.base.types import Answered, AnswerEvent, Principal, Query, TextDelta
+from rag.base.types import Answered, AnswerEvent, Principal, Query, Recall, TextDelta
 from rag.telemetry import names
 from rag.telemetry.measured import MeasuredAnswers
 from rag.telemetry.metrics import Metrics
@@ -60,9 +60,10 @@ async def test_an_answer_is_counted_with_its_stages_and_tokens() -> None:
     ("changes", "series"),
     [
         ({"stop_reason": "insufficient_evidence"}, 'rag_requests_total{outcome="refused"}'),
-        ({"cache": "exact"}, 'rag_requests_total{outcome="cache_hit"}'),
-        ({"cache": "exact"}, 'rag_cache_lookups_total{result="hit",tier="exact"}'),
-        ({"cache": "miss"}, 'rag_cache_lookups_total{result="miss",tier="exact"}'),
+        ({"cache": Recall(status="hit", tier="exact")}, 'rag_requests_total{outcome="cache_hit"}'),
+        ({"cache": Recall(status="hit", tier="exact")}, 'rag_cache_lookups_total{result="hit",tier="exact"}'),
+        ({"cache": Recall(status="miss")}, 'rag_cache_lookups_total{result="miss",tier="none"}'),
+        ({"cache": Recall(status="miss", rejected_by="evidence")}, 'rag_cache_rejections_total{reason="evidence"}'),
         ({"degraded": ("rerank",)}, 'rag_stage_errors_total{stage="rerank"}'),
         ({"candidates": ()}, "rag_retrieval_empty_total"),
     ],
