@@ -87,11 +87,12 @@ docs: .venv-dev/.installed ## check that the documentation is complete and its l
 # polyfactory for it, for made-up OpenAPI examples) and huggingface-hub with its train (tokenizers downloads with it).
 COMPILE = $(DEV)/uv --quiet --no-config pip compile --universal --python-version 3.11 --generate-hashes --no-header \
           --no-emit-index-url --annotation-style line $(LOCK_FLAGS)
-OMIT    = $(addprefix --no-emit-package ,faker huggingface-hub hf-xet httpx2 httpcore2 httpx2-jsfetch fsspec filelock tqdm truststore)
+OMIT    = $(addprefix --no-emit-package=,faker huggingface-hub hf-xet httpx2-jsfetch fsspec filelock tqdm)
+OMIT_2  = $(addprefix --no-emit-package=,httpx2 httpcore2 truststore) # which a list of prices does import
 FROM    = pyproject.toml $(LOCK)/build.txt --constraint $(LOCK)/constraints.txt
 
 lock: .venv-dev/.installed ## lock the dependencies again (LOCK_FLAGS=--upgrade for newer ones)
-	$(COMPILE) $(OMIT) $(FROM) --output-file $(LOCK)/default.txt
+	$(COMPILE) $(OMIT) $(OMIT_2) $(FROM) --output-file $(LOCK)/default.txt
 	$(COMPILE) $(OMIT) $(FROM) --extra dev --output-file $(LOCK)/dev.txt
 	$(COMPILE) $(FROM) --all-extras --output-file $(LOCK)/all.txt
 	$(COMPILE) --no-deps $(LOCK)/llama.in --output-file $(LOCK)/llama.txt

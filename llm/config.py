@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from llm.prices import Price
 from rag.base.secret import Secret
 
 Url = Annotated[str, Meta(pattern=r"^https?://[^\s?#@]+$")]
@@ -36,6 +37,7 @@ class RemoteConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     model: Annotated[str, Meta(min_length=1)]
     api_key: Secret | None = None
+    price: Price | None = None
     headers: Mapping[str, Secret] = {}
     connect_timeout_s: Seconds = 5.0
     first_token_timeout_s: Seconds = 30.0

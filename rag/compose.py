@@ -18,14 +18,21 @@ from ingest.library import Library
 from ingest.pipeline import Indexer
 from llm.config import ExtractiveConfig
 from llm.factory import open_models
+from llm.tariff import tariff_of
 from rag.base.errors import ConfigError
 from rag.base.health import Health
 from rag.base.ids import digest
 from rag.base.ports import Answers, ChatModel, Embedder, PassageStore
 from rag.base.stages import Stages
 from rag.base.types import Scope
-from rag.govern.keys import LOCAL_ID, KeyConfig, KeyRing, hash_of, read_keys
+from rag.govern.accounts import AccountBook
+from rag.govern.budgeted import BudgetedModel
+from rag.govern.factory import open_ledger
+from rag.govern.governed import GovernedModel
+from rag.govern.keys import LOCAL_ID, KeyConfig, KeyRing, hash_of
+from rag.govern.keys_file import read_keys
 from rag.govern.limits import Limits
+from rag.govern.meters import Meters
 from rag.govern.redact import redactor
 from rag.index.config import EdgeConfig
 from rag.index.embedders.factory import open_embedder
@@ -61,6 +68,8 @@ class Services:
     """What the front door and the commands need, open and ready."""
 
     keys: KeyRing
+    book: AccountBook
+    meters: Meters
     limits: Limits
     fields: Fields
     health: Health
@@ -109,6 +118,7 @@ async def open_services(settings: Settings, keys: KeyRing) -> AsyncIterator[Serv
     """Opens everything, warmed up and measured, and closes it in reverse. Raises ConfigError, Unavailable."""
     startup, metrics, health = Stages(), Metrics(), Health()
     on_batch = partial(_count_batch, metrics)
+    book, meters = AccountBook(keys.configs, settings.accounts), Meters()
     fields = Fields(settings.fields)
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
@@ -119,8 +129,7 @@ async def open_services(settings: Settings, keys: KeyRing) -> AsyncIterator[Serv
             store = await enter(_open_store(settings, fields, embedder))
             retriever = await enter(_open_retriever(store, on_batch))
         with startup.stage("answer models"):
-            configs = {EXTRACTIVE: ExtractiveConfig(), **settings.models}
-            models = await enter(open_models(configs, embedder=embedder))
+            models = await enter(_open_models(settings, embedder, book, meters))
         searcher = Searcher(SharedEmbedder(embedder), retriever, reranker, settings.answer)
         answerer = Answerer(
             searcher, models, load_template(), settings.answer, count=_counter(tokenizer), index=store.name
@@ -129,12 +138,12 @@ async def open_services(settings: Settings, keys: KeyRing) -> AsyncIterator[Serv
         indexer = Indexer(embedder, written, tokenizer, settings.ingest)
         tell, feedback = await enter(_open_request_log(settings, metrics))
         metrics.watch(lambda: health.ready)
-        metrics.set(names.BUILD, 1, version("groundwire"), embedder.name, reranker.name, store.name)
-        for phase, seconds in startup.seconds().items():
-            metrics.set(names.STARTUP_SECONDS, seconds, phase)
+        _tell_start(metrics, startup, (embedder.name, reranker.name, store.name))
         health.warmed_up()
         yield Services(
             keys=keys,
+            book=book,
+            meters=meters,
             limits=settings.limits,
             fields=fields,
             health=health,
@@ -171,6 +180,29 @@ async def open_rebuild(settings: Settings) -> AsyncIterator[Rebuild]:
             await asyncio.to_thread(adopt, index, built)
 
         yield Rebuild(old=old, indexer=Indexer(embedder, new, tokenizer, settings.ingest), adopt=step_over)
+
+
+@asynccontextmanager
+async def _open_models(
+    settings: Settings, embedder: Embedder, book: AccountBook, meters: Meters
+) -> AsyncIterator[Mapping[str, ChatModel]]:
+    """The models, each behind what its callers may use; the extractive one is everyone's."""
+    configs = {EXTRACTIVE: ExtractiveConfig(), **settings.models}
+    async with AsyncExitStack() as stack:
+        models = dict(await stack.enter_async_context(open_models(configs, embedder=embedder)))
+        if book.has_budgets:
+            ledger = await stack.enter_async_context(open_ledger(settings.ledger, settings.data_dir))
+            for name, config in settings.models.items():
+                models[name] = BudgetedModel(models[name], tariff_of(config), ledger, book)
+        for name in models.keys() - {EXTRACTIVE}:
+            models[name] = GovernedModel(name, models[name], book, meters)
+        yield models
+
+
+def _tell_start(metrics: Metrics, startup: Stages, made_of: tuple[str, str, str]) -> None:
+    metrics.set(names.BUILD, 1, version("groundwire"), *made_of)
+    for phase, seconds in startup.seconds().items():
+        metrics.set(names.STARTUP_SECONDS, seconds, phase)
 
 
 def _open_store(

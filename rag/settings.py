@@ -18,6 +18,8 @@ from ingest.config import IngestConfig
 from llm.config import ExtractiveConfig, ModelConfig
 from rag.base.errors import ConfigError
 from rag.base.secret import Secret
+from rag.govern.allowance import AccountPath, Allowance
+from rag.govern.config import LedgerConfig, SqliteLedgerConfig
 from rag.govern.keys import KeyConfig
 from rag.govern.limits import Limits
 from rag.index.config import EdgeConfig, FieldType, FusionConfig, StoreConfig
@@ -57,6 +59,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     data_dir: Path = msgspec.field(default_factory=default_data_dir)
     server: ServerConfig = ServerConfig()
     auth: AuthConfig = AuthConfig()
+    accounts: dict[AccountPath, Allowance] = {}
+    ledger: LedgerConfig = SqliteLedgerConfig()
     limits: Limits = Limits()
     embedder: EmbedderConfig = OnnxEmbedderConfig()
     index: StoreConfig = EdgeConfig()

@@ -35,7 +35,7 @@ HOMES = {
     "kreuzberg": {"ingest/parse"},
     "litestar": {"rag/serve"},
     "onnxruntime": {"rag/infer", "rerank/mine.py", "rerank/teacher.py"},  # the last two prepare training
-    "psycopg": {"rag/records/connection.py"},
+    "psycopg": {"rag/govern/ledgers/postgres.py", "rag/records/connection.py"},
     "qdrant_client": {"rag/index"},
     "qdrant_edge": {"rag/index"},
     "semantic_text_splitter": {"ingest/chunk.py"},

@@ -12,8 +12,10 @@ import pytest
 from msgspec import inspect
 
 from rag.cli.main import COMMANDS, rag
+from rag.govern.accounts import AccountBook
 from rag.govern.keys import KeyRing
 from rag.govern.limits import Limits
+from rag.govern.meters import Meters
 from rag.index.filters import Fields
 from rag.serve.app import create_app
 from rag.serve.problems import HTTP_KINDS, KINDS
@@ -82,7 +84,10 @@ def commands(command: click.Command, name: str = "rag") -> Iterator[tuple[str, c
 
 @pytest.fixture(scope="module")
 def app():
-    return create_app(SimpleNamespace(keys=KeyRing(), limits=Limits(), metrics=Metrics()), version="0")
+    return create_app(
+        SimpleNamespace(keys=KeyRing(), book=AccountBook(), meters=Meters(), limits=Limits(), metrics=Metrics()),
+        version="0",
+    )
 
 
 def test_every_setting_is_documented_with_its_default():

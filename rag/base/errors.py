@@ -11,6 +11,7 @@
     ├── LoadError              ask again after `retry_after_s`
     │   ├── Overloaded         503
     │   └── QuotaExceeded      429
+    │       └── BudgetExceeded 429, for money
     ├── DependencyError        something that Groundwire relies on failed
     │   ├── BadDependency      502
     │   ├── Unavailable        503
@@ -73,7 +74,11 @@ class Overloaded(LoadError):
 
 
 class QuotaExceeded(LoadError):
-    """The caller used up an allowance."""
+    """The caller used up an allowance. An infinite `retry_after_s`: asking again will not help."""
+
+
+class BudgetExceeded(QuotaExceeded):
+    """The call could cost more than is left of a budget."""
 
 
 class DependencyError(GroundwireError):

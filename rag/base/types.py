@@ -32,12 +32,13 @@ EVERYONE = "everyone"
 
 
 class Principal(Struct, frozen=True, kw_only=True):
-    """Who is asking, as the door authenticated them."""
+    """Who is asking, as the door authenticated them, and with which key ("" where none is needed)."""
 
     subject: str
     tenant: str
     groups: frozenset[str] = frozenset()
     scopes: frozenset[Scope] = frozenset({"read"})
+    key_id: str = ""
 
 
 class Access(Struct, frozen=True, kw_only=True):
@@ -209,8 +210,8 @@ class Source(Struct, frozen=True, kw_only=True):
 class Prompt(Struct, frozen=True, kw_only=True):
     """What a chat model is asked. `question` and `sources` are the same content, for models that read structure.
 
-    `tenant` is whom the work is for, so that shared backends can share it fairly. `max_tokens` or `temperature` None
-    leaves it to the provider; /ask always says.
+    Shared backends share fairly by `tenant`; the key `key_id` pays. `max_tokens` or `temperature` None leaves it to the
+    provider; /ask always says.
     """
 
     tenant: str
@@ -222,6 +223,7 @@ class Prompt(Struct, frozen=True, kw_only=True):
     max_tokens: int | None
     temperature: float | None
     options: Options = PLAIN
+    key_id: str = ""
 
 
 class TextDelta(Struct, frozen=True, kw_only=True, tag="text"):
@@ -272,14 +274,6 @@ class Citation(Struct, frozen=True, kw_only=True):
     stop: int
     quote: str
     verified: bool
-
-
-class Timing(Struct, frozen=True, kw_only=True):
-    """What a piece of batched work went through."""
-
-    queued_s: float
-    ran_s: float
-    batch_size: int
 
 
 class Lineage(Struct, frozen=True, kw_only=True):

@@ -10,32 +10,39 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from hashlib import sha256
 from ipaddress import ip_address
-from pathlib import Path
 from typing import Annotated
 
-import msgspec
 from msgspec import Meta, Struct
 
 from rag.base.errors import ConfigError, Unauthenticated
 from rag.base.types import Principal, Scope
+from rag.govern.allowance import AccountPath, Allowance
 
 LOCAL_ID = "local"
 _PREFIX = "gw_"
 _LOCAL = Principal(subject="local", tenant="default", scopes=frozenset({"read", "write", "metrics"}))
 _NO_HASH = "0" * 64
 
+KeyId = Annotated[str, Meta(pattern="^[a-z0-9]{4,32}$")]
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
 
 
 class KeyConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One key as settings or a keys file hold it. `hash` is the SHA-256 of the whole token in hex."""
+    """One key as settings or a keys file hold it. `hash` is the SHA-256 of the whole token in hex.
 
-    id: Annotated[str, Meta(pattern="^[a-z0-9]{4,32}$")]
+    What it uses counts for its `account` and those above it, and for its own `allowance`, which goes on when it
+    `follows` an older key in its place.
+    """
+
+    id: KeyId
     hash: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
     subject: Name
     tenant: Name = "default"
     groups: tuple[Name, ...] = ()
     scopes: frozenset[Scope] = frozenset({"read"})
+    account: AccountPath | None = None
+    allowance: Allowance = Allowance()
+    follows: KeyId | None = None
     expires_at: Annotated[datetime, Meta(tz=True)] | None = None
 
 
@@ -52,6 +59,11 @@ class KeyRing:
             if key.id in self._keys:
                 raise ConfigError(f"two API keys have the id '{key.id}'; ids are unique", path="keys")
             self._keys[key.id] = key
+
+    @property
+    def configs(self) -> tuple[KeyConfig, ...]:
+        """The keys, in the order they were given."""
+        return tuple(self._keys.values())
 
     @property
     def is_open(self) -> bool:
@@ -73,7 +85,9 @@ class KeyRing:
             raise Unauthenticated("this API key is not known here; check that it was copied wholly")
         if key.expires_at is not None and self._now() >= key.expires_at:
             raise Unauthenticated(f"the API key '{key.id}' expired on {key.expires_at:%Y-%m-%d}; ask for a new one")
-        return Principal(subject=key.subject, tenant=key.tenant, groups=frozenset(key.groups), scopes=key.scopes)
+        return Principal(
+            subject=key.subject, tenant=key.tenant, groups=frozenset(key.groups), scopes=key.scopes, key_id=key.id
+        )
 
 
 def new_key(
@@ -101,16 +115,6 @@ def new_local_token() -> str:
 def hash_of(token: str) -> str:
     """The SHA-256 of a token in hex."""
     return sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def read_keys(path: Path) -> tuple[KeyConfig, ...]:
-    """The keys in a JSON file that holds a list of them. Raises ConfigError that names the place of a fault."""
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=tuple[KeyConfig, ...])
-    except OSError as error:
-        raise ConfigError(f"the keys file {path} cannot be read: {error.strerror}", path="keys") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"the keys file {path} is not valid: {error}", path="keys") from error
 
 
 def check_bind(host: str, keys: KeyRing) -> None:

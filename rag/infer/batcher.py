@@ -15,8 +15,9 @@ from msgspec import Struct
 
 from rag.base.deadline import Clock
 from rag.base.errors import DeadlineExceeded, GroundwireError, Overloaded, Unavailable
-from rag.base.types import Lane, Timing, Work
+from rag.base.types import Lane, Work
 from rag.infer.service_time import Load, ServiceTime, start_after
+from rag.infer.timing import Timing
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -11,9 +11,10 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from rag.base.errors import ConfigError
-from rag.base.types import Timing, Work
+from rag.base.types import Work
 from rag.infer.batcher import Batcher, BatchLimits, BatchReport
 from rag.infer.models import ModelFolder
+from rag.infer.timing import Timing
 from rag.infer.tokens import TokenRow
 
 Output = NDArray[np.float32]

@@ -62,6 +62,7 @@ def render(
         sources=tuple(sources),
         max_tokens=query.max_tokens or max_tokens,
         temperature=temperature if query.temperature is None else query.temperature,
+        key_id=query.principal.key_id,
     )
 
 

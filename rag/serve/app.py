@@ -10,7 +10,7 @@ from rag.serve.ask import ask
 from rag.serve.bodies import BODY_TIMEOUT_S, JsonRequest
 from rag.serve.documents import documents_router
 from rag.serve.feedback import feedback
-from rag.serve.guards import Doorkeeper, provide_principal
+from rag.serve.guards import Doorkeeper, provide_principal, tell_standing
 from rag.serve.health import livez, readyz
 from rag.serve.identity import name_response
 from rag.serve.metrics import counting, metrics
@@ -39,9 +39,9 @@ def create_app(services: Services, *, version: str) -> Litestar:
             "services": Provide(provide_services, sync_to_thread=False),
             "principal": Provide(provide_principal, sync_to_thread=False),
         },
-        guards=[Doorkeeper(services.keys)],
+        guards=[Doorkeeper(services.keys, services.book, services.meters)],
         exception_handlers={Exception: respond},
-        before_send=[name_response, counting(services.metrics)],
+        before_send=[name_response, tell_standing, counting(services.metrics)],
         request_class=JsonRequest,
         request_max_body_size=services.limits.max_body_bytes,
         opt={BODY_TIMEOUT_S: services.limits.body_timeout_s},

@@ -4,24 +4,36 @@ from typing import Any
 
 from litestar import Request
 from litestar.connection import ASGIConnection
+from litestar.datastructures import MutableScopeHeaders
 from litestar.handlers import BaseRouteHandler
+from litestar.types import Message, Scope
 
 from rag.base.errors import Forbidden
 from rag.base.types import Principal
 from rag.govern.access import require
+from rag.govern.accounts import AccountBook
+from rag.govern.allowance import Accounts
 from rag.govern.keys import KeyRing, is_loopback
+from rag.govern.meters import Meters, Standing
 
 NEEDS = "needs_scope"
 PUBLIC: dict[str, Any] = {NEEDS: None}
 """`opt` of a route that asks for no key. Every other route needs "read" unless it says otherwise."""
 WRITES: dict[str, Any] = {NEEDS: "write"}
 
+_STANDINGS = "groundwire_standings"
+
 
 class Doorkeeper:
-    """The guard of the application: raises Unauthenticated or Forbidden, or leaves the Principal as `request.user`."""
+    """The guard of the application: leaves the Principal as `request.user`.
 
-    def __init__(self, keys: KeyRing) -> None:
+    Raises Unauthenticated, Forbidden and QuotaExceeded.
+    """
+
+    def __init__(self, keys: KeyRing, book: AccountBook, meters: Meters) -> None:
         self._keys = keys
+        self._book = book
+        self._meters = meters
 
     async def __call__(self, connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
         """Litestar calls it before it reads the body; async, as a plain function would be sent to a thread."""
@@ -32,7 +44,26 @@ class Doorkeeper:
             _refuse_strange_host(connection.headers.get("host", ""))
         principal = self._keys.authenticate(token_in(connection.headers))
         require(principal, scope)
+        accounts = self._book.of(principal.key_id)
+        try:
+            self._meters.take(accounts, "requests")
+        finally:
+            connection.scope["state"][_STANDINGS] = self._standings(accounts)
         connection.scope["user"] = principal
+
+    def _standings(self, accounts: Accounts) -> list[Standing]:
+        both = (self._meters.standing(accounts, "requests"), self._meters.standing(accounts, "tokens"))
+        return [standing for standing in both if standing is not None]
+
+
+async def tell_standing(message: Message, scope: Scope) -> None:
+    """Puts on a response how much of its rates the key has left, in the headers that OpenAI's clients read."""
+    if message["type"] == "http.response.start":
+        headers = MutableScopeHeaders.from_message(message)
+        for standing in scope["state"].get(_STANDINGS, ()):
+            headers[f"x-ratelimit-limit-{standing.unit}"] = str(standing.limit_per_minute)
+            headers[f"x-ratelimit-remaining-{standing.unit}"] = str(standing.n_remaining)
+            headers[f"x-ratelimit-reset-{standing.unit}"] = f"{standing.reset_s:.3f}s"
 
 
 def provide_principal(request: Request[Principal, Any, Any]) -> Principal:

@@ -50,6 +50,7 @@ KINDS: Mapping[type[Exception], Kind] = {
     errors.LoadError: Kind("overloaded", "Too busy at the moment", 503),
     errors.Overloaded: Kind("overloaded", "Too busy at the moment", 503),
     errors.QuotaExceeded: Kind("quota-exceeded", "The allowance is used up", 429),
+    errors.BudgetExceeded: Kind("budget-exceeded", "The budget is used up", 429),
     errors.DependencyError: Kind("bad-dependency", "Something this server relies on failed", 502),
     errors.BadDependency: Kind("bad-dependency", "Something this server relies on failed", 502),
     errors.Unavailable: Kind("unavailable", "Not available at the moment", 503),
@@ -113,7 +114,7 @@ def describe(error: Exception, request_id: str) -> Problem:
         detail="The log has the cause under this request id." if kind.is_private else _detail(error),
         instance=request_id,
         errors=_faults(error),
-        retry_after_s=error.retry_after_s if isinstance(error, errors.LoadError) else None,
+        retry_after_s=_retry_after_s(error),
     )
 
 
@@ -136,6 +137,12 @@ def respond(request: Request[Any, Any, Any], error: Exception) -> Response[bytes
         media_type=MEDIA_TYPE,
         headers=_headers(error, problem),
     )
+
+
+def _retry_after_s(error: Exception) -> float | None:
+    """None too where no wait would help, as with a budget that is never renewed."""
+    wait_s = error.retry_after_s if isinstance(error, errors.LoadError) else math.inf
+    return wait_s if math.isfinite(wait_s) else None
 
 
 def _generic(status: int) -> Kind:

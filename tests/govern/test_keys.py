@@ -7,14 +7,18 @@ from hypothesis import strategies as st
 
 from rag.base.errors import ConfigError, Unauthenticated
 from rag.base.types import Principal
-from rag.govern.keys import KeyConfig, KeyRing, check_bind, hash_of, new_key, read_keys
+from rag.govern.keys import KeyConfig, KeyRing, check_bind, hash_of, new_key
 
 TOKEN, KEY = new_key("ann", tenant="acme", groups=["staff"], scopes=["read", "write"])
 
 
 def test_the_holder_of_a_token_becomes_its_principal():
     assert KeyRing([KEY]).authenticate(TOKEN) == Principal(
-        subject="ann", tenant="acme", groups=frozenset({"staff"}), scopes=frozenset({"read", "write"})
+        subject="ann",
+        tenant="acme",
+        groups=frozenset({"staff"}),
+        scopes=frozenset({"read", "write"}),
+        key_id=KEY.id,
     )
 
 
@@ -70,34 +74,6 @@ def test_without_keys_there_is_one_local_principal():
 def test_two_keys_with_one_id_are_a_mistake():
     with pytest.raises(ConfigError, match=KEY.id):
         KeyRing([KEY, KEY])
-
-
-def test_keys_are_read_from_a_file(tmp_path):
-    path = tmp_path / "keys.json"
-    path.write_text(json.dumps([{"id": "abcd1234", "hash": "0" * 64, "subject": "ci", "scopes": ["write"]}]))
-    assert read_keys(path) == (KeyConfig(id="abcd1234", hash="0" * 64, subject="ci", scopes=frozenset({"write"})),)
-
-
-@pytest.mark.parametrize(
-    ("content", "place"),
-    [
-        (b'[{"id": "abcd", "hash": "00", "subject": "x"}]', r"\$\[0\]\.hash"),
-        (b'[{"id": "a_b_c", "hash": "00", "subject": "x"}]', r"\$\[0\]\.id"),
-        (b'[{"id": "abcd", "scopes": ["root"]}]', r"scopes"),
-        (b"[", "truncated"),
-        (b'["\xff"]', "valid"),
-    ],
-)
-def test_a_fault_in_the_file_is_named(tmp_path, content, place):
-    path = tmp_path / "keys.json"
-    path.write_bytes(content)
-    with pytest.raises(ConfigError, match=place):
-        read_keys(path)
-
-
-def test_a_missing_file_is_a_configuration_error(tmp_path):
-    with pytest.raises(ConfigError, match="cannot be read"):
-        read_keys(tmp_path / "none.json")
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "[::1]", "localhost"])

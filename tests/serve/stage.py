@@ -26,8 +26,10 @@ from rag.base.types import (
     Usage,
 )
 from rag.compose import Services
+from rag.govern.accounts import AccountBook
 from rag.govern.keys import KeyRing, new_key
 from rag.govern.limits import Limits
+from rag.govern.meters import Meters
 from rag.index.filters import Fields
 from rag.pipeline.search import Found
 from rag.serve.app import create_app
@@ -154,6 +156,8 @@ class StageSearcher:
 def services(**changes):
     parts = {
         "keys": KeyRing(KEYS),
+        "book": AccountBook(KEYS),
+        "meters": Meters(),
         "limits": Limits(),
         "health": Health(),
         "fields": Fields({"year": "integer", "team": "keyword"}),

@@ -1,0 +1,131 @@
+"""The ledger of one machine: a SQLite file. Its transactions take microseconds, so they run where they are called."""
+
+import sqlite3
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from time import time
+
+from rag.base.errors import Unavailable
+from rag.govern.ledger import SETTLED_LATE_S, Balance, Purse, Reservation
+
+BUSY_S = 0.2
+"""How long a transaction waits for that of another process: it holds up the event loop for as long."""
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS balances (
+    account TEXT NOT NULL,
+    period TEXT NOT NULL,
+    spent INTEGER NOT NULL DEFAULT 0,
+    reserved INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (account, period)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS reservations (
+    id TEXT NOT NULL,
+    account TEXT NOT NULL,
+    period TEXT NOT NULL,
+    amount INTEGER NOT NULL,
+    lease_until REAL NOT NULL,
+    lapsed INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (id, account, period)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS leases ON reservations (account, period, lease_until) WHERE NOT lapsed;
+"""
+
+_LAPSE = """
+UPDATE reservations SET lapsed = 1 WHERE account = ? AND period = ? AND lease_until <= ? AND NOT lapsed
+RETURNING amount
+"""
+_SET_ASIDE = """
+INSERT INTO balances (account, period, reserved) SELECT ?1, ?2, ?3 WHERE ?3 <= ?4
+ON CONFLICT DO UPDATE SET reserved = reserved + excluded.reserved WHERE spent + reserved + excluded.reserved <= ?4
+"""
+_MOVE = "UPDATE balances SET spent = spent + ?, reserved = reserved - ? WHERE account = ? AND period = ?"
+
+
+@asynccontextmanager
+async def open_sqlite_ledger(file: Path) -> AsyncIterator["SqliteLedger"]:
+    """The ledger in this file, made if it is not there. Raises Unavailable."""
+    try:
+        connection = sqlite3.connect(file, timeout=BUSY_S, isolation_level=None)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")  # survives the death of the process; not of the machine
+        connection.executescript(_SCHEMA)
+        connection.execute("DELETE FROM reservations WHERE lapsed AND lease_until < ?", (time() - SETTLED_LATE_S,))
+    except sqlite3.Error as fault:
+        raise Unavailable(f"the ledger {file} cannot be opened: {fault}") from fault
+    try:
+        yield SqliteLedger(connection)
+    finally:
+        connection.close()
+
+
+class SqliteLedger:
+    """A Ledger in a SQLite file, shared by the processes of one machine."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    async def reserve(self, reservation: Reservation, now_s: float) -> Purse | None:
+        """See the port."""
+        with self._transaction() as cursor:
+            for purse in reservation.purses:
+                _lapse(cursor, purse, now_s)
+                row = (purse.account, purse.period, reservation.microusd, purse.limit_microusd)
+                if cursor.execute(_SET_ASIDE, row).rowcount != 1:
+                    cursor.execute("ROLLBACK")
+                    return purse
+            cursor.executemany(
+                "INSERT INTO reservations (id, account, period, amount, lease_until) VALUES (?, ?, ?, ?, ?)",
+                [
+                    (reservation.id, purse.account, purse.period, reservation.microusd, reservation.lease_until_s)
+                    for purse in reservation.purses
+                ],
+            )
+        return None
+
+    async def settle(self, reservation: Reservation, microusd: int) -> None:
+        """See the port."""
+        with self._transaction() as cursor:
+            held = cursor.execute(
+                "DELETE FROM reservations WHERE id = ? RETURNING account, period, amount, lapsed", (reservation.id,)
+            ).fetchall()
+            for account, period, amount, lapsed in held:
+                move = (microusd - amount, 0) if lapsed else (microusd, amount)
+                cursor.execute(_MOVE, (*move, account, period))
+
+    async def balances(self, accounts: Sequence[str]) -> list[Balance]:
+        """See the port."""
+        chosen = f"WHERE account IN ({', '.join('?' * len(accounts))})" if accounts else ""
+        with self._transaction() as cursor:
+            rows = cursor.execute(
+                f"SELECT account, period, spent, reserved FROM balances {chosen} ORDER BY account, period",  # noqa: S608 question marks only
+                tuple(accounts),
+            ).fetchall()
+        return [
+            Balance(account=account, period=period, spent_microusd=spent, reserved_microusd=reserved)
+            for account, period, spent, reserved in rows
+        ]
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Cursor]:
+        """One transaction that is kept whole or undone; one that was rolled back inside stays so."""
+        try:
+            cursor = self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield cursor
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+            if self._connection.in_transaction:
+                self._connection.execute("COMMIT")
+        except sqlite3.Error as fault:
+            raise Unavailable(f"the ledger does not answer: {fault}") from fault
+
+
+def _lapse(cursor: sqlite3.Cursor, purse: Purse, now_s: float) -> None:
+    """Settles in full what was reserved in this purse by calls that ended without a word."""
+    lost = sum(amount for (amount,) in cursor.execute(_LAPSE, (purse.account, purse.period, now_s)).fetchall())
+    if lost:
+        cursor.execute(_MOVE, (lost, lost, purse.account, purse.period))
