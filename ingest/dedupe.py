@@ -5,13 +5,15 @@ the others are led to it, so their acl and metadata must be the same: a filter o
 both or neither.
 """
 
+from collections.abc import Container
+
 import msgspec
 import numpy as np
 
-from ingest.lookup import records_by
+from ingest.lookup import matching, records_by
 from rag.base.ids import chunk_id, digest
 from rag.base.ports import IndexedDocument, PassageStore
-from rag.base.types import Document, DocumentRecord
+from rag.base.types import Access, Document, DocumentRecord, Filters
 from rag.govern.access import managed_in
 
 
@@ -27,21 +29,23 @@ def reference(record: DocumentRecord, original: str) -> IndexedDocument:
     return IndexedDocument(record=pointing, chunks=(), vectors=np.zeros((0, 0), dtype=np.float32))
 
 
-async def hand_over(store: PassageStore, original: DocumentRecord) -> None:
+async def hand_over(store: PassageStore, original: DocumentRecord, going: Container[str] = ()) -> None:
     """Makes the duplicates of a document independent of it, before it is deleted or holds something else.
 
     The first by uri takes over chunks and vectors; the others refer to it from now on. Where another document with
     chunks holds the same already, they refer to that one: so a run that was killed here ends as if it had not been.
+    Documents whose ids are in `going` are about to be deleted too and get nothing.
     """
     tenant = original.tenant
-    dependants = await records_by(store, tenant, "duplicate_of", [original.id])
+    found = await records_by(store, tenant, "duplicate_of", [original.id])
+    dependants = sorted((record for record in found if record.id not in going), key=lambda record: record.uri)
     if not dependants:
         return
-    dependants.sort(key=lambda record: record.uri)
     alike = [
         record
         for record in await records_by(store, tenant, "content_hash", [original.content_hash])
-        if record.duplicate_of is None and record.id != original.id and likeness(record) == likeness(original)
+        if record.duplicate_of is None and record.id != original.id and record.id not in going
+        if likeness(record) == likeness(original)
     ]
     if alike:
         heir = min(record.id for record in alike)
@@ -49,6 +53,16 @@ async def hand_over(store: PassageStore, original: DocumentRecord) -> None:
         heir = dependants[0].id
         await store.put([await _heir(store, original, dependants.pop(0))])
     await store.put([reference(record, heir) for record in dependants])
+
+
+async def release(store: PassageStore, access: Access, filters: Filters) -> None:
+    """Makes documents that stay independent of those that match, which are about to be deleted."""
+    going = {record.id: record.duplicate_of is None async for record in matching(store, access, filters)}
+    originals = [identifier for identifier, is_original in going.items() if is_original]
+    followers = await records_by(store, access.tenant, "duplicate_of", originals)
+    left = {record.duplicate_of for record in followers if record.duplicate_of and record.id not in going}
+    for original in await records_by(store, access.tenant, "document_id", sorted(left)):
+        await hand_over(store, original, going)
 
 
 async def _heir(store: PassageStore, original: DocumentRecord, record: DocumentRecord) -> IndexedDocument:

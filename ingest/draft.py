@@ -19,7 +19,10 @@ _HALF_PAIR = re.compile("[\ud800-\udfff]")
 
 
 class Draft(Struct, frozen=True, kw_only=True):
-    """What is known of a document before it belongs to a tenant. Without a title it is named after its uri."""
+    """What is known of a document before it belongs to a tenant. Without a title it is named after its uri.
+
+    `source` is the uri of what it was read from, such as the JSONL file of which it is a line.
+    """
 
     uri: str
     text: str
@@ -28,6 +31,7 @@ class Draft(Struct, frozen=True, kw_only=True):
     acl: tuple[str, ...] = (EVERYONE,)
     metadata: Metadata = {}
     updated_at: datetime | None = None
+    source: str = ""
 
 
 def document_of(draft: Draft, tenant: str, recipe: str) -> Document:
@@ -54,6 +58,7 @@ def document_of(draft: Draft, tenant: str, recipe: str) -> Document:
         acl=acl,
         format=draft.format,
         metadata=metadata,
+        source=draft.source,
     )
 
 

@@ -31,22 +31,47 @@ _OBJECT = msgspec.json.Decoder(dict[str, object])
 _KNOWN = frozenset(each.encode_name for each in msgspec.structs.fields(_Line))
 
 
+def superseded(stream: BinaryIO, max_line_bytes: int) -> frozenset[int]:
+    """The numbers of the lines whose document comes again further down: the last line of a document is the one."""
+    last: dict[str, int] = {}
+    earlier: set[int] = set()
+    for number, item in _numbered(stream, "", max_line_bytes):
+        if isinstance(item, Draft):
+            if item.uri in last:
+                earlier.add(last[item.uri])
+            last[item.uri] = number
+    return frozenset(earlier)
+
+
 def read_jsonl(
-    stream: BinaryIO, origin: str, max_line_bytes: int, acl: tuple[str, ...] = (EVERYONE,)
+    stream: BinaryIO,
+    origin: str,
+    max_line_bytes: int,
+    acl: tuple[str, ...] = (EVERYONE,),
+    skipped: frozenset[int] = frozenset(),
 ) -> Iterator[Draft | Failure]:
     """The documents of a stream in order, and a Failure for each line that is none; `acl` is for those without one.
 
-    A document is `uri`, or `ORIGIN#ID`, or `ORIGIN#L12` for line 12. Lines with nothing in them are passed over.
+    A document is `uri`, or `ORIGIN#ID`, or `ORIGIN#L12` for line 12. Lines with nothing in them are passed over, and so
+    are the `skipped` ones.
     """
+    numbered = _numbered(stream, origin, max_line_bytes, acl)
+    return (item for number, item in numbered if number not in skipped)
+
+
+def _numbered(
+    stream: BinaryIO, origin: str, max_line_bytes: int, acl: tuple[str, ...] = (EVERYONE,)
+) -> Iterator[tuple[int, Draft | Failure]]:
     for number, line in enumerate(_lines(stream, max_line_bytes), start=1):
         if line is None:
             reason = f"line {number} is longer than the {max_line_bytes} bytes that max_line_bytes allows"
-            yield Failure(uri=f"{origin}#L{number}", reason=reason)
+            yield number, Failure(uri=f"{origin}#L{number}", reason=reason, source=origin)
         elif line.strip():
             try:
-                yield _draft(line, origin, number, acl)
+                yield number, _draft(line, origin, number, acl)
             except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, RecursionError) as error:
-                yield Failure(uri=f"{origin}#L{number}", reason=f"line {number}: {_fault(error)}")
+                reason = f"line {number}: {_fault(error)}"
+                yield number, Failure(uri=f"{origin}#L{number}", reason=reason, source=origin)
 
 
 def _draft(line: bytes, origin: str, number: int, acl: tuple[str, ...]) -> Draft:
@@ -62,6 +87,7 @@ def _draft(line: bytes, origin: str, number: int, acl: tuple[str, ...]) -> Draft
         acl=acl if known.acl is None else known.acl,
         metadata=filterable(extra | (known.metadata or {})),
         updated_at=known.updated_at,
+        source=origin,
     )
 
 

@@ -1,5 +1,7 @@
 """The documents of a store, for those who manage them one by one."""
 
+from msgspec import Struct
+
 from ingest.draft import Draft
 from ingest.lookup import record_with
 from ingest.outcome import Outcome
@@ -7,6 +9,13 @@ from ingest.pipeline import Indexer
 from rag.base.ports import Page, PassageStore
 from rag.base.types import Access, DocumentRecord, Filters, Work
 from rag.govern.access import permits
+
+
+class Deletion(Struct, frozen=True, kw_only=True):
+    """How many documents were deleted, and how many that match were counted afterwards."""
+
+    n_deleted: int
+    n_left: int
 
 
 class Library:
@@ -45,3 +54,9 @@ class Library:
         """Removes a document; whether there was one that `access` covers. Its duplicates stay."""
         record = await self.get(access, document_id)
         return record is not None and await self._indexer.remove(record)
+
+    async def delete_matching(self, access: Access, filters: Filters) -> Deletion:
+        """Removes all that match and that `access` covers; no filters match everything. Duplicates of them stay."""
+        n_deleted = await self._indexer.remove_matching(access, filters)
+        left = await self._store.records(access, filters, 1)
+        return Deletion(n_deleted=n_deleted, n_left=left.total)

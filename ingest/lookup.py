@@ -1,9 +1,9 @@
 """Questions that ingestion asks a store, in parts that the store takes."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 from rag.base.ports import PassageStore
-from rag.base.types import DocumentRecord, Filters, Match
+from rag.base.types import Access, DocumentRecord, Filters, Match
 from rag.govern.access import managed_in
 
 PAGE_SIZE = 256
@@ -14,6 +14,11 @@ MAX_ALTERNATIVES = 64
 def by_id(identifier: str) -> Filters:
     """Selects one document."""
     return (Match(field="document_id", any_of=(identifier,)),)
+
+
+def by_ids(identifiers: Sequence[str]) -> Filters:
+    """Selects at most `MAX_ALTERNATIVES` documents."""
+    return (Match(field="document_id", any_of=tuple(identifiers)),)
 
 
 async def record_with(store: PassageStore, tenant: str, identifier: str) -> DocumentRecord | None:
@@ -28,14 +33,17 @@ async def records_by(store: PassageStore, tenant: str, field: str, values: Seque
     unique = sorted(set(values))
     for at in range(0, len(unique), MAX_ALTERNATIVES):
         match = Match(field=field, any_of=tuple(unique[at : at + MAX_ALTERNATIVES]))
-        found += await _all_records(store, tenant, (match,))
+        found += [record async for record in matching(store, managed_in(tenant), (match,))]
     return found
 
 
-async def _all_records(store: PassageStore, tenant: str, filters: Filters) -> list[DocumentRecord]:
-    page = await store.records(managed_in(tenant), filters, PAGE_SIZE)
-    found = [*page.records]
-    while page.cursor is not None:
-        page = await store.records(managed_in(tenant), filters, PAGE_SIZE, page.cursor)
-        found += page.records
-    return found
+async def matching(store: PassageStore, access: Access, filters: Filters) -> AsyncGenerator[DocumentRecord, None]:
+    """Every record that matches, by id."""
+    cursor: str | None = None
+    while True:
+        page = await store.records(access, filters, PAGE_SIZE, cursor)
+        for record in page.records:
+            yield record
+        if page.cursor is None:
+            return
+        cursor = page.cursor

@@ -1,6 +1,6 @@
 """What became of a document, and of a run over many."""
 
-from typing import Literal
+from typing import Literal, Protocol
 
 from msgspec import Struct
 
@@ -17,15 +17,33 @@ Status = Literal["added", "updated", "unchanged", "duplicate", "failed"]
 
 
 class Failure(Struct, frozen=True, kw_only=True):
-    """A document, or a source of documents, that could not be read. `transient`: it may work later."""
+    """A document, or a source of documents, that could not be read. `transient`: it may work later.
+
+    `source` is the uri of what it was read from, here and below.
+    """
 
     uri: str
     reason: str
     transient: bool = False
+    source: str = ""
 
     def error(self) -> IngestError:
         """The same as an error."""
         return TransientIngestError(self.reason) if self.transient else PermanentIngestError(self.reason)
+
+
+class HasSource(Protocol):
+    """A draft, a document or a failure."""
+
+    @property
+    def uri(self) -> str:
+        """What it is called."""
+        ...
+
+    @property
+    def source(self) -> str:
+        """The uri of what it was read from."""
+        ...
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
@@ -42,19 +60,26 @@ class Outcome(Struct, frozen=True, kw_only=True):
     n_tokens: int = 0
     reason: str = ""
     transient: bool = False
+    source: str = ""
 
 
 class Report(Struct, kw_only=True):
-    """The sum of a run. `chunks` counts the chunks that were embedded and stored."""
+    """The sum of a run. `chunks` counts the chunks that were embedded and stored, `deleted` what was missing."""
 
     added: int = 0
     updated: int = 0
     unchanged: int = 0
     duplicate: int = 0
     failed: int = 0
+    deleted: int = 0
     chunks: int = 0
     seconds: float = 0.0
     failures: list[Failure] = []
+
+    @property
+    def n_documents(self) -> int:
+        """All that was found, whatever became of it."""
+        return self.added + self.updated + self.unchanged + self.duplicate + self.failed
 
     def count(self, outcome: Outcome) -> None:
         """Adds one document."""
@@ -65,7 +90,13 @@ class Report(Struct, kw_only=True):
             self.failures.append(Failure(uri=outcome.uri, reason=outcome.reason, transient=outcome.transient))
 
 
-def failed(uri: str, document_id: str, error: GroundwireError) -> Outcome:
+def failed(item: HasSource, document_id: str, error: GroundwireError) -> Outcome:
     """The outcome of a document that `error` stopped."""
-    transient = isinstance(error, TransientIngestError | LoadError | DependencyError)
-    return Outcome(document_id=document_id, uri=uri, status="failed", reason=str(error), transient=transient)
+    return Outcome(
+        document_id=document_id,
+        uri=item.uri,
+        status="failed",
+        reason=str(error),
+        transient=isinstance(error, TransientIngestError | LoadError | DependencyError),
+        source=item.source,
+    )

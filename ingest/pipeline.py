@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 from ingest.ahead import one_ahead
 from ingest.chunk import chunk
 from ingest.config import IngestConfig
-from ingest.dedupe import hand_over, reference
+from ingest.dedupe import hand_over, reference, release
 from ingest.draft import Draft, document_of
 from ingest.embed import BulkEmbedder, Chunked, Embedded, Sleep
 from ingest.lookup import by_id, record_with, records_by
@@ -21,7 +21,7 @@ from rag.base.deadline import Clock, Deadline
 from rag.base.errors import Forbidden, GroundwireError, IngestError, PermanentIngestError
 from rag.base.ids import digest, document_id
 from rag.base.ports import Embedder, IndexedDocument, PassageStore
-from rag.base.types import Access, Document, DocumentRecord, Work
+from rag.base.types import Access, Document, DocumentRecord, Filters, Work
 from rag.govern.access import managed_in, permits
 
 RECIPE = 1
@@ -96,6 +96,12 @@ class Indexer:
                 await hand_over(self._store, current)
             return await self._store.delete(managed_in(record.tenant), by_id(record.id)) > 0
 
+    async def remove_matching(self, access: Access, filters: Filters) -> int:
+        """Deletes the documents that match, after duplicates that stay have been made independent of them."""
+        async with self._writing:
+            await release(self._store, access, filters)
+            return await self._store.delete(access, filters)
+
     async def run(self, items: Items, tenant: str, progress: Progress | None = None) -> Report:
         """Indexes every item; a document that fails is reported and the others go on.
 
@@ -109,7 +115,7 @@ class Indexer:
             async for window in windows:
                 results = await self._settle(window.documents, window.chunks, lambda: self._bulk_work(tenant))
                 outcomes = [
-                    failed(document.uri, document.id, result) if isinstance(result, GroundwireError) else result
+                    failed(document, document.id, result) if isinstance(result, GroundwireError) else result
                     for document, result in results
                 ]
                 for outcome in (*window.failures, *outcomes):
@@ -129,7 +135,7 @@ class Indexer:
                     documents.append(self._accepted(item, tenant))
                     n_chars += len(documents[-1].text)
                 except IngestError as error:
-                    failures.append(failed(item.uri, document_id(tenant, item.uri), error))
+                    failures.append(failed(item, document_id(tenant, item.uri), error))
                 is_full = len(documents) + len(failures) >= self._config.window_documents
                 if is_full or n_chars >= self._config.window_chars:
                     yield await self._window(documents, failures)
@@ -282,4 +288,5 @@ def _outcome(step: Step, embedded: Embedded | None) -> Outcome:
         version=document.version,
         n_chunks=len(stored.chunks) if stored else unchanged,
         n_tokens=sum(chunk.n_tokens for chunk in stored.chunks) if stored else 0,
+        source=document.source,
     )

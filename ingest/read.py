@@ -3,14 +3,16 @@
 import asyncio
 import itertools
 from collections import deque
-from collections.abc import AsyncGenerator, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
+
 from ingest.config import IngestConfig
 from ingest.draft import Draft
-from ingest.jsonl import read_jsonl
+from ingest.jsonl import read_jsonl, superseded
 from ingest.outcome import Failure
 from ingest.parse.formats import JSON_LINES, suffix
 from ingest.parse.pool import ParserPool
@@ -41,12 +43,13 @@ class SourceReader:
         self._acl = acl
         self._metadata = dict(metadata or {})
 
-    async def read(self, sources: Iterable[Source | Failure]) -> AsyncGenerator[Item, None]:
+    async def read(self, sources: AsyncIterator[Source | Failure]) -> AsyncGenerator[Item, None]:
         """A draft or a Failure for every document, in the order of the sources."""
         pending: _Pending = deque()
         ahead = 2 * self._config.n_parsers
         try:
-            for source in itertools.chain(sources, itertools.repeat(None)):
+            while True:
+                source = await anext(sources, None)
                 if source is not None:
                     pending.append((source, self._started(source)))
                 if not pending:
@@ -70,7 +73,8 @@ class SourceReader:
         try:
             parsed = await self._pool.parse_file(source.path)
         except IngestError as error:
-            return Failure(uri=source.uri, reason=str(error), transient=isinstance(error, TransientIngestError))
+            transient = isinstance(error, TransientIngestError)
+            return Failure(uri=source.uri, reason=str(error), transient=transient, source=source.uri)
         return Draft(
             uri=source.uri,
             text=parsed.text,
@@ -79,6 +83,7 @@ class SourceReader:
             acl=self._acl,
             metadata=self._metadata | parsed.metadata,
             updated_at=source.modified_at,
+            source=source.uri,
         )
 
     async def _items(self, source: Source | Failure, task: asyncio.Task[Item] | None) -> AsyncGenerator[Item, None]:
@@ -95,26 +100,22 @@ class SourceReader:
     def _lines(self, source: Source) -> Iterator[Item]:
         try:
             with ExitStack() as stack:
+                limit, skipped = self._config.max_line_bytes, frozenset[int]()
                 if isinstance(source, StreamSource):
                     stream, modified_at = source.stream, datetime.now(UTC)
                 else:
                     stream = stack.enter_context(Path(source.path).open("rb"))
                     modified_at = source.modified_at
-                for item in read_jsonl(stream, source.uri, self._config.max_line_bytes, self._acl):
+                    skipped = superseded(stream, limit)
+                    stream.seek(0)
+                for item in read_jsonl(stream, source.uri, limit, self._acl, skipped):
                     yield self._completed(item, modified_at)
         except OSError as error:
             reason = f"it cannot be read: {error.strerror or type(error).__name__}"
-            yield Failure(uri=source.uri, reason=reason, transient=True)
+            yield Failure(uri=source.uri, reason=reason, transient=True, source=source.uri)
 
     def _completed(self, item: Item, modified_at: datetime) -> Item:
         if isinstance(item, Failure):
             return item
-        return Draft(
-            uri=item.uri,
-            text=item.text,
-            title=item.title,
-            format=item.format,
-            acl=item.acl,
-            metadata={**self._metadata, **item.metadata},
-            updated_at=item.updated_at or modified_at,
-        )
+        metadata = {**self._metadata, **item.metadata}
+        return msgspec.structs.replace(item, metadata=metadata, updated_at=item.updated_at or modified_at)

@@ -3,12 +3,11 @@
 from collections.abc import AsyncGenerator
 
 from ingest.draft import Draft
+from ingest.lookup import matching
 from ingest.outcome import Failure
 from rag.base.ports import PassageStore
-from rag.base.types import Access, DocumentRecord
+from rag.base.types import Access
 from rag.govern.access import managed_in
-
-PAGE_SIZE = 256
 
 
 async def stored_drafts(store: PassageStore, tenant: str) -> AsyncGenerator[Draft | Failure, None]:
@@ -19,7 +18,7 @@ async def stored_drafts(store: PassageStore, tenant: str) -> AsyncGenerator[Draf
     """
     access = managed_in(tenant)
     for duplicates in (False, True):
-        async for record in _records(store, access):
+        async for record in matching(store, access, ()):
             if (record.duplicate_of is not None) is duplicates:
                 yield Draft(
                     uri=record.uri,
@@ -30,17 +29,6 @@ async def stored_drafts(store: PassageStore, tenant: str) -> AsyncGenerator[Draf
                     metadata=record.metadata,
                     updated_at=record.updated_at,
                 )
-
-
-async def _records(store: PassageStore, access: Access) -> AsyncGenerator[DocumentRecord, None]:
-    cursor: str | None = None
-    while True:
-        page = await store.records(access, (), PAGE_SIZE, cursor)
-        for record in page.records:
-            yield record
-        if page.cursor is None:
-            return
-        cursor = page.cursor
 
 
 async def _text(store: PassageStore, access: Access, document_id: str) -> str:

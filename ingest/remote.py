@@ -3,11 +3,11 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing, suppress
 from datetime import UTC
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 import msgspec
@@ -31,6 +31,7 @@ from rag.base.ids import digest
 from rag.base.text import normalised
 
 DEFAULT_RETRY_AFTER_S = 1.0
+Reply = TypeVar("Reply")
 BUSY = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
 
 
@@ -41,6 +42,19 @@ class _Reply(Struct, frozen=True):
     status: Status
     n_chunks: int
     n_tokens: int
+
+
+class _Version(Struct, frozen=True):
+    id: str
+    version: str
+
+
+class _Listing(Struct, frozen=True):
+    documents: list[_Version]
+
+
+class _Deletion(Struct, frozen=True):
+    deleted: int
 
 
 class _Problem(Struct, frozen=True):
@@ -79,8 +93,18 @@ class RemoteIndexer:
             reply = await self._put(body)
             pause_s = _retry_after_s(reply)
             if reply.status_code not in BUSY or pause_s >= deadline.remaining_s(self._clock):
-                return _outcome(reply)
+                return msgspec.structs.replace(_outcome(reply), source=draft.source)
             await self._sleep(pause_s)
+
+    async def versions(self, ids: Sequence[str]) -> dict[str, str]:
+        """As `LocalIndex.versions`, of what the key may see."""
+        params = {"id": list(ids), "limit": len(ids)}
+        return {record.id: record.version for record in (await self._asked("GET", _Listing, params=params)).documents}
+
+    async def delete(self, ids: Sequence[str]) -> int:
+        """As `LocalIndex.delete`, of what the key may see."""
+        body = {"filters": {"document_id": list(ids)}}
+        return (await self._asked("POST", _Deletion, "/delete", json=body)).deleted
 
     async def run(self, items: Items, progress: Progress | None = None) -> Report:
         """Sends every item; a document that fails is reported and the others go on.
@@ -121,7 +145,16 @@ class RemoteIndexer:
         except (Unavailable, Unauthenticated):
             raise
         except GroundwireError as error:
-            return failed(item.uri, "", error)
+            return failed(item, "", error)
+
+    async def _asked(self, method: str, kind: type[Reply], path: str = "", **request: Any) -> Reply:
+        try:
+            reply = await self._client.request(method, f"/documents{path}", **request)
+        except httpx.TransportError as error:
+            raise Unavailable(f"the server at {self._client.base_url} cannot be reached: {error}") from error
+        if not reply.is_success:
+            raise _refusal(reply)
+        return _decoded(reply, kind)
 
     async def _put(self, body: bytes) -> httpx.Response:
         try:
@@ -179,27 +212,35 @@ def _body(draft: Draft) -> dict[str, Any]:
 
 
 def _outcome(reply: httpx.Response) -> Outcome:
-    if reply.is_success:
-        try:
-            told = msgspec.json.decode(reply.content, type=_Reply)
-        except msgspec.DecodeError as error:
-            raise BadDependency(f"the reply to PUT {reply.url} is not one of Groundwire") from error
-        return Outcome(
-            document_id=told.id,
-            uri=told.uri,
-            status=told.status,
-            version=told.version,
-            n_chunks=told.n_chunks,
-            n_tokens=told.n_tokens,
-        )
+    if not reply.is_success:
+        raise _refusal(reply)
+    told = _decoded(reply, _Reply)
+    return Outcome(
+        document_id=told.id,
+        uri=told.uri,
+        status=told.status,
+        version=told.version,
+        n_chunks=told.n_chunks,
+        n_tokens=told.n_tokens,
+    )
+
+
+def _decoded(reply: httpx.Response, kind: type[Reply]) -> Reply:
+    try:
+        return msgspec.json.decode(reply.content, type=kind)
+    except msgspec.DecodeError as error:
+        raise BadDependency(f"the reply of {reply.url} is not one of Groundwire") from error
+
+
+def _refusal(reply: httpx.Response) -> GroundwireError:
     reason = _reason(reply)
     if reply.status_code == HTTPStatus.UNAUTHORIZED:
-        raise Unauthenticated(reason)
+        return Unauthenticated(reason)
     if reply.status_code == HTTPStatus.FORBIDDEN:
-        raise Forbidden(reason)
+        return Forbidden(reason)
     if reply.is_client_error and reply.status_code != HTTPStatus.TOO_MANY_REQUESTS:
-        raise PermanentIngestError(reason)
-    raise TransientIngestError(reason)
+        return PermanentIngestError(reason)
+    return TransientIngestError(reason)
 
 
 def _reason(reply: httpx.Response) -> str:

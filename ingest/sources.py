@@ -1,12 +1,16 @@
 """Where documents come from: files, folders, patterns and standard input."""
 
 import glob
+import itertools
 import os
 import stat
+import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from msgspec import Struct
 
@@ -18,13 +22,21 @@ SKIPPED_FOLDERS = frozenset({"CVS", "_darcs", "__pycache__", "node_modules"})
 """Beside those whose name begins with a dot, such as .git, .hg and .venv."""
 
 
+RECENT_S = 2.0
+"""A file may change again within the resolution of its time stamps; so long after a change they prove nothing."""
+
+
 class FileSource(Struct, frozen=True, kw_only=True):
-    """A file. `uri` is that of the file itself: the same by whatever path, link or pattern it was found."""
+    """A file. `uri` is that of the file itself: the same by whatever path, link or pattern it was found.
+
+    While `stamp` stays the same its content does; it is empty where that cannot be told.
+    """
 
     uri: str
     path: str
     size_bytes: int
     modified_at: datetime
+    stamp: str = ""
 
 
 class StreamSource(Struct, frozen=True, kw_only=True):
@@ -32,6 +44,7 @@ class StreamSource(Struct, frozen=True, kw_only=True):
 
     uri: str
     stream: BinaryIO
+    stamp: str = ""
 
 
 Source = FileSource | StreamSource
@@ -52,6 +65,20 @@ def find(patterns: Sequence[str], stdin: BinaryIO) -> Iterator[Source | Failure]
                 if found.uri not in seen:
                     seen.add(found.uri)
                     yield found
+
+
+def scope_of(pattern: str) -> str:
+    """The uri that everything found by the path or glob is or lies below."""
+    path = os.path.expanduser(pattern)  # noqa: PTH111 - as above
+    if not os.path.lexists(path) and glob.has_magic(path):
+        parts = itertools.takewhile(lambda part: not glob.has_magic(part), Path(path).parts)
+        path = str(Path(*parts))
+    return _uri(os.path.realpath(path))
+
+
+def is_there(uri: str) -> bool:
+    """Whether the file of that uri still exists."""
+    return os.path.lexists(url2pathname(urlsplit(uri).path))
 
 
 def _expanded(pattern: str) -> list[str]:
@@ -89,7 +116,20 @@ def _walk(path: str, parents: frozenset[str]) -> Iterator[FileSource | Failure]:
 
 def _file(resolved: str, status: os.stat_result) -> FileSource:
     modified_at = instant(status.st_mtime)
-    return FileSource(uri=_uri(resolved), path=resolved, size_bytes=status.st_size, modified_at=modified_at)
+    return FileSource(
+        uri=_uri(resolved),
+        path=resolved,
+        size_bytes=status.st_size,
+        modified_at=modified_at,
+        stamp=_stamp(status, time.time()),
+    )
+
+
+def _stamp(status: os.stat_result, now_s: float) -> str:
+    """Size and times; the time of the last change of the inode tells of a file that was replaced by an older one."""
+    if max(status.st_mtime, status.st_ctime) > now_s - RECENT_S:
+        return ""
+    return f"{status.st_size}-{status.st_mtime_ns}-{status.st_ctime_ns}"
 
 
 def instant(unix_s: float) -> datetime:
@@ -101,7 +141,8 @@ def instant(unix_s: float) -> datetime:
 
 
 def _failure(path: str, reason: str) -> Failure:
-    return Failure(uri=_uri(os.path.abspath(path)), reason=reason, transient=True)  # noqa: PTH100 - it may be missing
+    uri = _uri(os.path.abspath(path))  # noqa: PTH100 - it may be missing
+    return Failure(uri=uri, reason=reason, transient=True, source=uri)
 
 
 def _uri(path: str) -> str:

@@ -1,6 +1,7 @@
 """What tests of indexing share: a tiny tokenizer, an indexer over a store in memory, and ways to look into it."""
 
 from collections.abc import AsyncGenerator, Iterable, Sequence
+from typing import TypeVar
 
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
@@ -15,6 +16,7 @@ from rag.govern.access import managed_in
 from tests.fake_store import MemoryStore
 from tests.fakes import HashingEmbedder
 
+Item = TypeVar("Item")
 TENANT = "acme"
 WORDS = ("the", "cat", "sat", "on", "a", "mat", "ed", "ing", "é", "😀")
 
@@ -41,7 +43,7 @@ def work() -> Work:
     return Work(tenant=TENANT, deadline=Deadline.after(60), lane="interactive")
 
 
-async def stream(items: Iterable[Draft | Failure]) -> AsyncGenerator[Draft | Failure, None]:
+async def stream(items: Iterable[Item]) -> AsyncGenerator[Item, None]:
     for item in items:
         yield item
 

@@ -84,7 +84,10 @@ class Work(Struct, frozen=True, kw_only=True):
 
 
 class Document(Struct, frozen=True, kw_only=True):
-    """One parsed document. `version` is the hash of all that is indexed of it, so equal versions need no work."""
+    """One parsed document. `version` is the hash of all that is indexed of it, so equal versions need no work.
+
+    `source` is the uri of what it was read from; it is not stored.
+    """
 
     id: str
     tenant: str
@@ -97,6 +100,7 @@ class Document(Struct, frozen=True, kw_only=True):
     acl: tuple[str, ...] = (EVERYONE,)
     format: str = "text"
     metadata: Metadata = {}
+    source: str = ""
 
 
 class Chunk(Struct, frozen=True, kw_only=True):

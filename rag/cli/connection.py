@@ -6,7 +6,7 @@ they open the folder themselves and talk to the same application without a socke
 
 import json
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -15,9 +15,9 @@ from typing import Any
 import httpx
 import msgspec
 
-from ingest.outcome import Report
-from ingest.pipeline import Items, Progress
+from ingest.local import LocalIndex
 from ingest.remote import RemoteIndexer
+from ingest.sync import Index
 from rag.base.errors import CallerError, ConfigError, DependencyError, GroundwireError, Unavailable
 from rag.compose import open_services
 from rag.govern.keys import KeyRing
@@ -69,10 +69,6 @@ async def connected(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
             yield client
 
 
-Index = Callable[[Items, Progress | None], Awaitable[Report]]
-"""Indexes a stream of documents and says what became of them."""
-
-
 @asynccontextmanager
 async def indexing(settings: Settings, tenant: str) -> AsyncIterator[Index]:
     """How to index: through the running server of this data folder, else into the folder itself.
@@ -82,14 +78,7 @@ async def indexing(settings: Settings, tenant: str) -> AsyncIterator[Index]:
     state = await running_server(settings.data_dir)
     if state is None:
         async with open_services(settings, KeyRing()) as services:
-
-            async def index(items: Items, progress: Progress | None) -> Report:
-                report = await services.indexer.run(items, tenant, progress)
-                if report.chunks:
-                    await services.optimize()
-                return report
-
-            yield index
+            yield LocalIndex(services.indexer, services.library, tenant, services.optimize)
         return
     if tenant != DEFAULT_TENANT and "RAG_API_KEY" not in os.environ:
         raise ConfigError(
@@ -97,7 +86,7 @@ async def indexing(settings: Settings, tenant: str) -> AsyncIterator[Index]:
             f"set RAG_API_KEY to a key of the tenant '{tenant}', or stop the server"
         )
     async with _client(state) as client:
-        yield RemoteIndexer(client).run
+        yield RemoteIndexer(client)
 
 
 def _client(state: ServerState) -> httpx.AsyncClient:

@@ -42,11 +42,29 @@ def show(ctx: click.Context, document_id: str, text: bool) -> None:
 
 
 @command.command("delete")
-@click.argument("document_ids", nargs=-1, required=True)
+@click.argument("document_ids", nargs=-1)
+@options.filters
+@click.option("--source", help="Delete what was read from this file or folder, whether or not it is still there.")
+@click.option("--everything", is_flag=True, help="Delete every document of the tenant.")
+@click.option("--tenant", default="default", show_default=True, help="With --source: whose documents they are.")
 @click.pass_context
-def delete(ctx: click.Context, document_ids: tuple[str, ...]) -> None:
-    """Delete documents by id."""
-    run(_delete(ctx, document_ids))
+def delete(
+    ctx: click.Context,
+    document_ids: tuple[str, ...],
+    filters: tuple[str, ...],
+    source: str | None,
+    everything: bool,
+    tenant: str,
+) -> None:
+    """Delete documents: by id, by --filter, by --source, or everything. Tells how many are left."""
+    if sum(map(bool, (document_ids, filters, source, everything))) != 1:
+        raise click.UsageError("say what to delete in one way: by ids, --filter, --source or --everything")
+    if document_ids:
+        run(_delete(ctx, document_ids))
+    if source:
+        run(_delete_source(ctx, source, tenant))
+    wanted = {"everything": True} if everything else {"filters": options.parsed_filters(filters)}
+    run(_delete_matching(ctx, wanted))
 
 
 def _path(document_id: str) -> str:
@@ -95,3 +113,31 @@ async def _delete(ctx: click.Context, document_ids: tuple[str, ...]) -> int:
                 n_failed += 1
                 click.echo(f"{document_id}: {problem}", err=True)
     return 1 if n_failed else 0
+
+
+async def _delete_matching(ctx: click.Context, wanted: dict[str, Any]) -> int:
+    from rag.cli.connection import asked, connected
+
+    async with connected(options.settings_of(ctx)) as client:
+        done = await asked(client, "POST", "/documents/delete", json=wanted)
+    return _told(done["deleted"], done["left"])
+
+
+async def _delete_source(ctx: click.Context, source: str, tenant: str) -> int:
+    from ingest.ledger import FILE_NAME, Ledger
+    from ingest.sources import scope_of
+    from ingest.sync import Synchroniser
+    from rag.cli.connection import indexing
+
+    settings = options.settings_of(ctx)
+    async with indexing(settings, tenant) as index:
+        with Ledger(settings.data_dir / FILE_NAME) as ledger:
+            synchroniser = Synchroniser(index, ledger, tenant, recipe="")
+            documents = synchroniser.documents_below(scope_of(source))
+            n_deleted = await synchroniser.delete(documents)
+            return _told(n_deleted, await synchroniser.count(documents))
+
+
+def _told(n_deleted: int, n_left: int) -> int:
+    click.echo(f"{n_deleted} deleted, {n_left} left")
+    return 1 if n_left else 0

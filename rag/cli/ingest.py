@@ -1,12 +1,14 @@
 """`rag ingest`."""
 
+import asyncio
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
+from msgspec import Struct
 
 from rag.base.types import EVERYONE
 from rag.cli import options
@@ -17,6 +19,25 @@ from rag.settings import Settings
 
 if TYPE_CHECKING:
     from ingest.outcome import Outcome, Report
+    from ingest.pipeline import Progress
+    from ingest.read import SourceReader
+    from ingest.sync import Synchroniser
+
+_COUNTS = ("added", "updated", "unchanged", "duplicate", "deleted", "failed")
+
+
+class Wanted(Struct, frozen=True, kw_only=True):
+    """What the command line asks for."""
+
+    sources: tuple[str, ...]
+    tenant: str
+    acl: tuple[str, ...]
+    metadata: dict[str, Any]
+    sync: bool
+    delete_missing: bool
+    dry_run: bool
+    every_s: float | None
+    as_json: bool
 
 
 def _grants(_: click.Context, option: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
@@ -38,6 +59,18 @@ def _grants(_: click.Context, option: click.Parameter, given: tuple[str, ...]) -
     help="Who may read them: everyone, group:NAME or user:NAME; repeatable.",
 )
 @click.option("--meta", "metadata", multiple=True, metavar="FIELD=VALUE", help="Metadata for all of them; repeatable.")
+@click.option("--sync", is_flag=True, help="Read only files that have changed since they were read the last time.")
+@click.option("--delete-missing", is_flag=True, help="With --sync: delete documents whose file or line is gone.")
+@click.option("--dry-run", is_flag=True, help="With --sync: say what would be read and deleted, and do nothing.")
+@click.option("--watch", is_flag=True, help="With --sync: go on until interrupted.")
+@click.option(
+    "--every",
+    "every_s",
+    type=click.FloatRange(min=0.1),
+    default=10.0,
+    show_default=True,
+    help="With --watch: seconds between two looks.",
+)
 @options.as_json
 @click.pass_context
 def command(
@@ -46,43 +79,106 @@ def command(
     tenant: str,
     acl: tuple[str, ...],
     metadata: tuple[str, ...],
+    sync: bool,
+    delete_missing: bool,
+    dry_run: bool,
+    watch: bool,
+    every_s: float,
     as_json: bool,
 ) -> None:
     """Read documents into the index: files, folders, globs, or JSON lines from standard input (-).
 
     What has not changed since the last time is left alone. A document that cannot be indexed is reported, the others
-    go on, and the exit code is 1. While a server holds the data folder, the documents are sent to it.
+    go on, and the exit code is 1; so it is when there is nothing to read. While a server holds the data folder, the
+    documents are sent to it.
     """
-    given = options.parsed_pairs("--meta", metadata)
-    run(_ingest(options.settings_of(ctx), sources, tenant, acl, given, as_json=as_json))
+    if (delete_missing or dry_run or watch) and not sync:
+        raise click.UsageError("--delete-missing, --dry-run and --watch go with --sync")
+    if (delete_missing or watch) and "-" in sources:
+        raise click.UsageError("standard input can be read once: it goes with neither --delete-missing nor --watch")
+    wanted = Wanted(
+        sources=sources,
+        tenant=tenant,
+        acl=acl,
+        metadata=options.parsed_pairs("--meta", metadata),
+        sync=sync,
+        delete_missing=delete_missing,
+        dry_run=dry_run,
+        every_s=every_s if watch else None,
+        as_json=as_json,
+    )
+    run(_ingest(options.settings_of(ctx), wanted))
 
 
-async def _ingest(
-    settings: Settings,
-    sources: tuple[str, ...],
-    tenant: str,
-    acl: tuple[str, ...],
-    metadata: dict[str, Any],
-    *,
-    as_json: bool,
-) -> int:
+async def _ingest(settings: Settings, wanted: Wanted) -> int:
+    from ingest.ledger import FILE_NAME, Ledger
     from ingest.parse.pool import ParserPool
     from ingest.read import SourceReader
-    from ingest.sources import find
+    from ingest.sync import Synchroniser, recipe_of
     from rag.cli.connection import indexing
 
-    async with indexing(settings, tenant) as index, ParserPool(settings.ingest) as pool:
-        reader = SourceReader(pool, settings.ingest, acl=acl, metadata=metadata)
-        items = reader.read(find(sources, sys.stdin.buffer))
-        if as_json:
-            report = await index(items, None)
-            click.echo(msgspec.json.encode(report))
-        else:
-            report = await _shown(lambda progress: index(items, progress))
-    return 1 if report.failed else 0
+    async with indexing(settings, wanted.tenant) as index, ParserPool(settings.ingest) as pool:
+        with Ledger(settings.data_dir / FILE_NAME) as ledger:
+            recipe = recipe_of(settings.ingest, settings.embedder, wanted.acl, wanted.metadata)
+            synchroniser = Synchroniser(index, ledger, wanted.tenant, recipe)
+            reader = SourceReader(pool, settings.ingest, acl=wanted.acl, metadata=wanted.metadata)
+            if wanted.dry_run:
+                return await _compare(synchroniser, wanted)
+            code = await _once(synchroniser, reader, wanted)
+            while wanted.every_s is not None:
+                await asyncio.sleep(wanted.every_s)
+                code = await _once(synchroniser, reader, wanted)
+            return code
 
 
-async def _shown(index: "Callable[[Callable[[Outcome], None]], Any]") -> "Report":
+async def _once(synchroniser: "Synchroniser", reader: "SourceReader", wanted: Wanted) -> int:
+    from ingest.sources import find, scope_of
+    from rag.base.errors import InvalidInput
+
+    complaint = ""
+
+    async def work(progress: "Progress | None") -> "Report":
+        nonlocal complaint
+        found = find(wanted.sources, sys.stdin.buffer)
+        report, walk = await synchroniser.run(found, reader, progress, read_all=not wanted.sync)
+        if not report.n_documents:
+            complaint = f"there is no document in {' '.join(wanted.sources)}"
+        if wanted.delete_missing:
+            try:
+                report.deleted = await synchroniser.delete_missing([scope_of(each) for each in wanted.sources], walk)
+            except InvalidInput as error:
+                complaint = str(error)
+        return report
+
+    report = await (_silently(work) if wanted.as_json else _shown(work))
+    if complaint:
+        click.echo(complaint, err=True)
+    return 1 if report.failed or complaint else 0
+
+
+async def _compare(synchroniser: "Synchroniser", wanted: Wanted) -> int:
+    from ingest.sources import find, scope_of
+
+    scopes = [scope_of(each) for each in wanted.sources] if wanted.delete_missing else []
+    changes = await synchroniser.compare(find(wanted.sources, sys.stdin.buffer), scopes)
+    if wanted.as_json:
+        click.echo(msgspec.json.encode(changes))
+        return 0
+    for uri in changes.read:
+        click.echo(f"read    {one_line(uri)}")
+    for identifier in changes.delete:
+        click.echo(f"delete  {identifier}")
+    click.echo(f"{len(changes.read)} to read, {len(changes.delete)} to delete, {changes.unchanged} unchanged", err=True)
+    return 0
+
+
+async def _silently(work: "Callable[[Progress | None], Awaitable[Report]]") -> "Report":
+    report = await work(None)
+    click.echo(msgspec.json.encode(report))
+    return report
+
+
+async def _shown(work: "Callable[[Progress | None], Awaitable[Report]]") -> "Report":
     """Runs with a line of progress, then prints the summary."""
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -102,7 +198,7 @@ async def _shown(index: "Callable[[Callable[[Outcome], None]], Any]") -> "Report
                 line = f"failed  {outcome.uri}: {one_line(outcome.reason)}"
                 console.print(line, style="red", markup=False, highlight=False, soft_wrap=True)
 
-        report: Report = await index(told)
-    counts = [f"{getattr(report, each)} {each}" for each in ("added", "updated", "unchanged", "duplicate", "failed")]
+        report = await work(told)
+    counts = [f"{getattr(report, each)} {each}" for each in _COUNTS]
     click.echo(f"{', '.join(counts)}; {report.chunks} chunks in {report.seconds:.1f} s")
     return report

@@ -5,7 +5,7 @@ A document that the key may not see is treated as one that is not there, by ever
 
 from typing import Annotated, Any
 
-from litestar import Request, Router, delete, get, put
+from litestar import Request, Router, delete, get, post, put
 from litestar.di import NamedDependency
 from litestar.exceptions import ValidationException
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
@@ -16,11 +16,15 @@ from rag.base.errors import InvalidInput, NotFound
 from rag.base.ids import document_id as id_of
 from rag.base.types import EVERYONE, DocumentRecord, Match, Principal, Work
 from rag.compose import Services
-from rag.govern.access import readable_by
+from rag.govern.access import managed_in, readable_by, require
 from rag.govern.limits import MAX_PAGE, Limits
+from rag.index.filters import MAX_ALTERNATIVES as MAX_IDS
+from rag.index.filters import parse_filters
 from rag.serve.guards import WRITES
 from rag.serve.reference import refusals
 from rag.serve.shelf import (
+    DeletedBody,
+    DeletionBody,
     DocumentBody,
     ListingBody,
     OutcomeBody,
@@ -34,17 +38,22 @@ from rag.serve.streams import GRACE_S, while_connected
 
 
 @get("/", summary="List documents", responses=refusals(422, 502, 503, 504))
-async def list_documents(
+async def list_documents(  # noqa: PLR0913, PLR0917 - the parameters of the query string, passed by name
     services: NamedDependency[Services],
     principal: NamedDependency[Principal],
     limit: Annotated[int, QueryParameter(ge=1, le=MAX_PAGE)] = 50,
     cursor: FromQuery[str | None] = None,
     uri: FromQuery[str | None] = None,
     format_: Annotated[str | None, QueryParameter(name="format")] = None,
+    ids: Annotated[list[str] | None, QueryParameter(name="id", max_items=MAX_IDS)] = None,
 ) -> ListingBody:
     """Gives the documents that the key may read, by id, a page at a time; `cursor` asks for what follows."""
-    wanted = {"uri": uri, "format": format_}
-    filters = tuple(Match(field=name, any_of=(value,)) for name, value in wanted.items() if value is not None)
+    wanted = {"uri": (uri,), "format": (format_,), "document_id": tuple(ids or (None,))}
+    filters = tuple(
+        Match(field=name, any_of=tuple(value for value in values if value is not None))
+        for name, values in wanted.items()
+        if values != (None,)
+    )
     try:
         page = await services.library.list(readable_by(principal), filters, limit, cursor)
     except InvalidInput as error:
@@ -108,11 +117,42 @@ async def delete_document(
         raise _absent()
 
 
+@post(
+    "/delete",
+    status_code=200,
+    summary="Delete many documents",
+    opt=WRITES,
+    responses=refusals(502, 503, 504, body=True),
+)
+async def delete_documents(
+    data: JSONBody[DeletionBody], services: NamedDependency[Services], principal: NamedDependency[Principal]
+) -> DeletedBody:
+    """Removes every document that matches and that the key may read, and counts afterwards what is left of them.
+
+    `everything` removes all documents of the tenant, whoever may read them, and needs the scope `admin` where there are keys.
+    """
+    if data.everything == bool(data.filters):
+        raise InvalidInput("give either filters or `everything: true`", pointer="/filters")
+    if data.everything and not services.keys.is_open:
+        require(principal, "admin")
+    access = managed_in(principal.tenant) if data.everything else readable_by(principal)
+    filters = parse_filters(data.filters, services.fields, "/filters")
+    done = await services.library.delete_matching(access, filters)
+    return DeletedBody(deleted=done.n_deleted, left=done.n_left)
+
+
 def documents_router(limits: Limits) -> Router:
     """The routes under /documents, whose bodies may be larger than others."""
     return Router(
         "/documents",
-        route_handlers=[list_documents, get_document, put_document, replace_document, delete_document],
+        route_handlers=[
+            list_documents,
+            get_document,
+            put_document,
+            replace_document,
+            delete_document,
+            delete_documents,
+        ],
         request_max_body_size=limits.max_document_bytes,
         tags=["documents"],
     )

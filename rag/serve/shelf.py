@@ -11,7 +11,7 @@ from ingest.draft import Draft
 from ingest.outcome import Outcome, Status
 from rag.base.types import DocumentRecord, Scalar
 from rag.govern.access import GRANT
-from rag.serve.wire import Body, Int64, convert
+from rag.serve.wire import Body, Int64, RawFilters, convert
 
 Uri = Annotated[str, Meta(min_length=1, max_length=2_000, pattern=r"\S", examples=["wiki:refunds"])]
 Title = Annotated[str, Meta(max_length=1_000)]
@@ -39,6 +39,20 @@ class DocumentBody(ReplacementBody, frozen=True, kw_only=True):
     """A document and the name it goes by: the same `uri` is the same document."""
 
     uri: Uri
+
+
+class DeletionBody(Body, frozen=True, kw_only=True):
+    """Which documents are to go: those that match the filters, or `everything` of the tenant."""
+
+    filters: RawFilters = field(default_factory=dict)
+    everything: bool = False
+
+
+class DeletedBody(Struct, frozen=True, kw_only=True):
+    """How many documents were removed, and how many that match were `left` when they were counted afterwards."""
+
+    deleted: int
+    left: int
 
 
 class OutcomeBody(Struct, frozen=True, kw_only=True):

@@ -1,6 +1,7 @@
 """The commands, as a person runs them."""
 
 import json
+import os
 
 import pytest
 
@@ -9,6 +10,7 @@ from tests.e2e.conftest import Workspace
 pytestmark = pytest.mark.sockets
 
 TOWER = "# The tower\n\nThe tower was built in 1889 by Gustave Eiffel. It stands in Paris.\n\nIt is 330 metres tall.\n"
+SYNC = ("--sync", "--delete-missing")
 BRIDGE = "# The bridge\n\nThe bridge was opened in 1932. It crosses Sydney Harbour.\n"
 
 
@@ -108,6 +110,10 @@ def test_documents_come_from_stdin_as_json_lines(workspace: Workspace) -> None:
     [
         ("search", "x", "--filter", "format"),
         ("ingest", "x.md", "--acl", "evryone"),
+        ("ingest", "x.md", "--delete-missing"),
+        ("ingest", "-", "--sync", "--watch"),
+        ("documents", "delete"),
+        ("documents", "delete", "x", "--everything"),
         ("documents", "show", ".."),
         ("documents", "delete", ""),
         ("keys", "create", "--subject", " "),
@@ -139,3 +145,35 @@ def test_a_failure_is_one_line_in_a_pipe(workspace: Workspace) -> None:
     workspace.write("a" * 60 + " " + "b" * 60 + ".pdf", "this is no PDF")
     run = workspace.rag("ingest", workspace.documents)
     assert [line[:6] for line in run.stderr.splitlines() if line.strip()] == ["failed"]
+
+
+def test_a_folder_and_the_index_stay_in_step(workspace: Workspace) -> None:
+    for at in range(3):
+        file = workspace.write(f"{at}.md", f"# Note {at}\n\nIt was written in 19{at}0.\n")
+        os.utime(file, (1e9, 1e9))
+    assert workspace.ingest(workspace.documents)["added"] == 3
+    (workspace.documents / "1.md").unlink()
+    workspace.write("3.md", "# Note 3\n")
+    shown = json.loads(workspace.rag("ingest", workspace.documents, *SYNC, "--dry-run", "--json").stdout)
+    assert ([uri.rpartition("/")[2] for uri in shown["read"]][-1:], len(shown["delete"])) == (["3.md"], 1)
+    summary = workspace.ingest(workspace.documents, *SYNC)
+    assert (summary["added"], summary["unchanged"], summary["deleted"]) == (1, 2, 1)
+    with workspace.server():
+        (workspace.documents / "3.md").unlink()
+        summary = workspace.ingest(workspace.documents, *SYNC)
+        assert (summary["unchanged"], summary["deleted"]) == (2, 1)
+        assert workspace.rag("documents", "delete", "--source", workspace.documents / "0.md").stdout.startswith("1 del")
+    (workspace.documents / "0.md").unlink()
+    (workspace.documents / "2.md").unlink()
+    emptied = workspace.rag("ingest", workspace.documents, *SYNC)
+    assert (emptied.returncode, len(workspace.listed())) == (1, 1)
+    assert "nothing was deleted" in emptied.stderr
+    deleted = workspace.rag("documents", "delete", "--everything")
+    assert (deleted.stdout, workspace.listed()) == ("1 deleted, 0 left\n", [])
+
+
+def test_nothing_to_read_is_told_and_ends_with_1(workspace: Workspace) -> None:
+    for arguments in ((workspace.documents,), ("-",)):
+        run = workspace.rag("ingest", *arguments, stdin="")
+        assert run.returncode == 1
+        assert "there is no document in" in run.stderr

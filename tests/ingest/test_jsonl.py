@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.draft import Draft
-from ingest.jsonl import read_jsonl
+from ingest.jsonl import read_jsonl, superseded
 from ingest.outcome import Failure
 
 
@@ -39,6 +39,7 @@ def test_a_line_is_a_document() -> None:
         acl=("group:hr",),
         updated_at=datetime(2024, 5, 1, 12, tzinfo=UTC),
         metadata={"year": 2024, "tags": ("a", "b"), "lang": "en"},
+        source="file:///c.jsonl",
     )
 
 
@@ -83,3 +84,12 @@ def test_a_line_is_not_longer_for_its_end() -> None:
 def test_texts_come_back(texts: list[str]) -> None:
     lines = [json.dumps({"text": text}, ensure_ascii=False).encode() for text in texts]
     assert [draft.text for draft in read(*lines, limit=10**6) if isinstance(draft, Draft)] == texts
+
+
+def test_of_a_document_that_comes_again_only_the_last_line_is_read() -> None:
+    lines = [{"uri": "u:1", "text": "old"}, {"id": 2, "text": "b"}, {"uri": "u:1", "text": "new"}, {"id": 2}]
+    data = b"\n".join(json.dumps(line).encode() for line in lines)
+    skipped = superseded(BytesIO(data), 100)
+    assert skipped == {1}, "a line that is no document supersedes none"
+    items = list(read_jsonl(BytesIO(data), "file:///c.jsonl", 100, skipped=skipped))
+    assert [item.text for item in items if isinstance(item, Draft)] == ["b", "new"]

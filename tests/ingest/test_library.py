@@ -82,3 +82,23 @@ async def test_a_listing_can_be_filtered(library: Library) -> None:
     other = await library.put(ANN, Draft(uri="doc:b", text="plain"), work())
     page = await library.list(managed_in(TENANT), (Match(field="format", any_of=("text",)),), 10)
     assert [record.id for record in page.records] == [other.document_id]
+
+
+async def test_many_are_deleted_and_duplicates_that_stay_keep_their_text(library: Library) -> None:
+    for uri, title in (("doc:a", "go"), ("doc:b", "stay"), ("doc:c", "go"), ("doc:d", "go")):
+        await library.put(ANN, draft(uri, title=title), work())
+    await library.put(ANN, draft("doc:e", "Another text."), work())
+    done = await library.delete_matching(ANN, (Match(field="title", any_of=("go",)),))
+    assert (done.n_deleted, done.n_left) == (3, 0)
+    left = {record.uri: record for record in (await library.list(ANN, (), 10)).records}
+    assert set(left) == {"doc:b", "doc:e"}
+    assert left["doc:b"].duplicate_of is None
+    assert await library.text(ANN, left["doc:b"].id) == TEXT
+
+
+async def test_what_a_caller_may_not_see_is_not_deleted(library: Library) -> None:
+    await library.put(HR, draft("doc:secret", acl=("group:hr",)), work())
+    await library.put(ANN, draft("doc:open"), work())
+    assert (await library.delete_matching(ANN, ())).n_deleted == 1
+    done = await library.delete_matching(managed_in(TENANT), ())
+    assert (done.n_deleted, done.n_left) == (1, 0)

@@ -11,7 +11,7 @@ from ingest.parse.pool import ParserPool
 from ingest.read import SourceReader
 from ingest.sources import find
 from tests.fake_store import MemoryStore
-from tests.indexing import TENANT, an_indexer
+from tests.indexing import TENANT, an_indexer, stream
 
 DOCS = Path(__file__).parents[3] / "shared" / "data" / "docs"
 
@@ -21,7 +21,7 @@ CONFIG = IngestConfig(n_parsers=2)
 async def read(*patterns: Path | str, stdin: bytes = b"", **defaults: object) -> list[Draft | Failure]:
     async with ParserPool(CONFIG) as pool:
         sources = find([str(pattern) for pattern in patterns], BytesIO(stdin))
-        return [item async for item in SourceReader(pool, CONFIG, **defaults).read(sources)]
+        return [item async for item in SourceReader(pool, CONFIG, **defaults).read(stream(sources))]
 
 
 async def test_items_come_in_the_order_of_their_sources(tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ async def test_leaving_early_leaves_nothing_behind(tmp_path: Path) -> None:
     for at in range(9):
         (tmp_path / f"{at}.txt").write_text("text")
     async with ParserPool(CONFIG) as pool:
-        items = SourceReader(pool, CONFIG).read(find([str(tmp_path)], BytesIO()))
+        items = SourceReader(pool, CONFIG).read(stream(find([str(tmp_path)], BytesIO())))
         assert isinstance(await anext(items), Draft)
         await items.aclose()
         assert not pool._permits.locked()
@@ -83,7 +83,7 @@ async def test_every_real_document_is_indexed_or_refused_with_a_true_reason() ->
     drafts: dict[str, Draft] = {}
 
     async def watched(reader: SourceReader):
-        async for item in reader.read(find([str(DOCS)], BytesIO())):
+        async for item in reader.read(stream(find([str(DOCS)], BytesIO()))):
             if isinstance(item, Draft):
                 drafts[item.uri.rpartition("/")[2]] = item
             yield item

@@ -248,3 +248,51 @@ async def test_a_document_that_cannot_be_indexed_says_why(error, status):
     async with client_of(services(library=FailingLibrary(error)), WRITES) as client:
         response = await client.put("/documents", json=REFUNDS)
     assert (response.status_code, response.json()["detail"]) == (status, str(error))
+
+
+async def test_documents_that_match_are_deleted_and_counted():
+    async with client_of(with_library(), WRITES) as client:
+        for name in ("a", "b", "c"):
+            await client.put("/documents", json={"uri": f"wiki:{name}", "text": f"Text {name}.", "format": "markdown"})
+        await client.put("/documents", json=REFUNDS)
+        wanted = {"filters": {"format": "markdown"}}
+        deleted = await client.post("/documents/delete", json=wanted)
+        again = await client.post("/documents/delete", json=wanted)
+        left = await client.get("/documents")
+    assert (deleted.status_code, deleted.json()) == (200, {"deleted": 3, "left": 0})
+    assert again.json() == {"deleted": 0, "left": 0}
+    assert [document["uri"] for document in left.json()["documents"]] == ["wiki:refunds"]
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [({}, 422), ({"filters": {"colour": "red"}}, 422), ({"filters": {"format": "x"}, "everything": True}, 422)],
+)
+async def test_a_deletion_says_what_it_means(body, status):
+    async with client_of(with_library(), WRITES) as client:
+        assert (await client.post("/documents/delete", json=body)).status_code == status
+
+
+async def test_everything_goes_by_an_admin_only():
+    token, admin = new_key("root", tenant="acme", scopes=["admin"])
+    staged = with_library(keys=KeyRing([*KEYS, LEGAL, admin]))
+    secret = {"uri": "wiki:secret", "text": "Secret.", "acl": ["group:legal"]}
+    async with client_of(staged, WRITES) as client:
+        await client.put("/documents", json=secret, headers=LEGALS)
+        await client.put("/documents", json={"uri": "x:1", "text": "Elsewhere."}, headers=OTHERS)
+        refused = await client.post("/documents/delete", json={"everything": True})
+        done = await client.post(
+            "/documents/delete", json={"everything": True}, headers={"authorization": f"Bearer {token}"}
+        )
+        elsewhere = await client.get("/documents", headers=OTHERS)
+    assert refused.status_code == 403
+    assert done.json() == {"deleted": 1, "left": 0}
+    assert elsewhere.json()["total"] == 1
+
+
+async def test_a_listing_of_ids_gives_those_that_are_there():
+    async with client_of(with_library(), WRITES) as client:
+        await client.put("/documents", json=REFUNDS)
+        await client.put("/documents", json={"uri": "x:1", "text": "Elsewhere."})
+        page = await client.get("/documents", params={"id": [REFUNDS_ID, "0" * 32]})
+    assert [document["id"] for document in page.json()["documents"]] == [REFUNDS_ID]

@@ -30,6 +30,7 @@ OPERATIONS = [
     ("POST", "/feedback"),
     ("GET", "/documents"),
     ("PUT", "/documents"),
+    ("POST", "/documents/delete"),
     ("GET", "/documents/{document_id}"),
     ("PUT", "/documents/{document_id}"),
     ("DELETE", "/documents/{document_id}"),
