@@ -129,7 +129,8 @@ async def delete_documents(
 ) -> DeletedBody:
     """Removes every document that matches and that the key may read, and counts afterwards what is left of them.
 
-    `everything` removes all documents of the tenant, whoever may read them, and needs the scope `admin` where there are keys.
+    `everything` removes all documents of the tenant, whoever may read them; where there are keys it needs the scope
+    `admin`.
     """
     if data.everything == bool(data.filters):
         raise InvalidInput("give either filters or `everything: true`", pointer="/filters")
