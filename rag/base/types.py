@@ -22,7 +22,6 @@ Lane = Literal["interactive", "bulk"]
 Origin = Literal["dense", "bm25", "fused", "rerank", "blend"]
 Speaker = Literal["system", "user", "assistant", "tool"]
 StopReason = Literal["stop", "length", "content_filter", "insufficient_evidence", "tool_calls"]
-
 CacheMode = Literal["use", "read", "write", "refresh", "off"]
 CacheStatus = Literal["hit", "miss", "off"]
 CacheTier = Literal["exact", "semantic"]
@@ -84,10 +83,7 @@ class Work(Struct, frozen=True, kw_only=True):
 
 
 class Document(Struct, frozen=True, kw_only=True):
-    """One parsed document. `version` is the hash of all that is indexed of it, so equal versions need no work.
-
-    `source` is the uri of what it was read from; it is not stored.
-    """
+    """One parsed document. `version` is the hash of all that is indexed of it; `source`, where it was read, is not."""
 
     id: str
     tenant: str
