@@ -8,44 +8,50 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
 WITHIN_S = 20.0
+_NOBODY = 65534
 
 
 @contextmanager
-def redis_server(folder: Path) -> Iterator[str]:
+def redis_server() -> Iterator[str]:
     """The URL of a Redis server of its own. Skips where none is installed."""
     program = shutil.which("redis-server") or shutil.which("valkey-server")
     if program is None:
         pytest.skip("no redis-server or valkey-server is installed")
     port = free_port()
-    command = [program, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--save", ""]
-    with _running(command, port):
+    with (
+        TemporaryDirectory(prefix="groundwire-redis-") as folder,
+        _running([program, "--port", str(port), "--bind", "127.0.0.1", "--dir", folder, "--save", ""], port),
+    ):
         yield f"redis://127.0.0.1:{port}/0"
 
 
 @contextmanager
-def postgres_server(folder: Path) -> Iterator[str]:
-    """The URL of a PostgreSQL server of its own. Skips where none is installed, or root has no one to run it as."""
+def postgres_server() -> Iterator[str]:
+    """The URL of a PostgreSQL server of its own, behind a socket in a folder. Skips where none is installed."""
     programs = _postgres_programs()
     if programs is None:
         pytest.skip("no PostgreSQL is installed")
-    as_user: list[str] = []
-    if os.geteuid() == 0:
-        if shutil.which("setpriv") is None:
-            pytest.skip("PostgreSQL refuses to run as root, and there is no setpriv to be someone else with")
-        shutil.chown(folder, "nobody")
-        for parent in [folder, *folder.parents][:3]:
-            parent.chmod(0o755)
-        as_user = ["setpriv", "--reuid=nobody", "--clear-groups"]
-    data, port = folder / "data", free_port()
-    made = [*as_user, str(programs / "initdb"), "-D", str(data), "-U", "groundwire", "--auth=trust", "--no-sync"]
-    subprocess.run(made, check=True, capture_output=True, cwd=folder, timeout=WITHIN_S * 3)
-    server = [*as_user, str(programs / "postgres"), "-D", str(data), "-p", str(port), "-h", "127.0.0.1"]
-    with _running([*server, "-k", str(folder), "-F"], port):
-        yield f"postgresql://groundwire@127.0.0.1:{port}/postgres"
+    user = _NOBODY if os.geteuid() == 0 else None  # PostgreSQL refuses to run as root
+    with TemporaryDirectory(prefix="groundwire-postgres-") as folder:  # a short path: it is part of a socket's
+        if user is not None:
+            os.chown(folder, user, user)
+
+        def run(program: str, *arguments: str) -> None:
+            command = [str(programs / program), "-D", f"{folder}/data", *arguments]
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=folder, timeout=3 * WITHIN_S, user=user)
+
+        run("initdb", "-U", "tester", "-A", "trust", "--no-sync")
+        options = f"-k {folder} -c listen_addresses= -c fsync=off"
+        run("pg_ctl", "-o", options, "-l", f"{folder}/log", "-w", "start")
+        try:
+            yield f"postgresql://tester@/postgres?host={folder}"
+        finally:
+            run("pg_ctl", "-m", "immediate", "-w", "stop")
 
 
 def free_port() -> int:

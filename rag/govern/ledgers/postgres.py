@@ -1,4 +1,8 @@
-"""The ledger that many machines share: PostgreSQL. Rows are locked in the order of their names: no deadlocks."""
+"""The ledger that many machines share: PostgreSQL.
+
+A reservation is one call of a function there, so that rows that everyone wants are locked for no longer than it takes;
+they are locked in the order of their names, so that no two wait for each other.
+"""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -31,34 +35,63 @@ CREATE TABLE IF NOT EXISTS ledger_reservations (
     PRIMARY KEY (id, account, period)
 );
 CREATE INDEX IF NOT EXISTS ledger_leases ON ledger_reservations (account, period, lease_until) WHERE NOT lapsed;
+
+CREATE OR REPLACE FUNCTION ledger_set_aside(
+    id TEXT, account_ TEXT, period_ TEXT, amount_ BIGINT, most BIGINT, until_ DOUBLE PRECISION, now_ DOUBLE PRECISION
+) RETURNS BOOLEAN LANGUAGE plpgsql AS $$
+DECLARE
+    lost BIGINT;
+BEGIN
+    INSERT INTO ledger_balances (account, period) VALUES (account_, period_) ON CONFLICT DO NOTHING;
+    PERFORM 1 FROM ledger_balances b WHERE b.account = account_ AND b.period = period_ FOR UPDATE;
+    WITH ended AS (
+        UPDATE ledger_reservations r SET lapsed = TRUE
+        WHERE r.account = account_ AND r.period = period_ AND r.lease_until <= now_ AND NOT r.lapsed
+        RETURNING r.amount
+    )
+    SELECT coalesce(sum(ended.amount), 0) INTO lost FROM ended;
+    UPDATE ledger_balances b SET spent = b.spent + lost, reserved = b.reserved - lost + amount_
+    WHERE b.account = account_ AND b.period = period_ AND b.spent + b.reserved + amount_ <= most;
+    IF NOT FOUND THEN
+        RETURN FALSE;
+    END IF;
+    INSERT INTO ledger_reservations VALUES (id, account_, period_, amount_, until_);
+    RETURN TRUE;
+END $$;
+
+CREATE OR REPLACE FUNCTION ledger_reserve(
+    id TEXT, accounts TEXT[], periods TEXT[], most BIGINT[],
+    amount BIGINT, until_ DOUBLE PRECISION, now_ DOUBLE PRECISION
+) RETURNS INTEGER LANGUAGE plpgsql AS $$
+BEGIN
+    FOR i IN 1..cardinality(accounts) LOOP
+        IF NOT ledger_set_aside(id, accounts[i], periods[i], amount, most[i], until_, now_) THEN
+            RAISE EXCEPTION USING ERRCODE = 'GW001', MESSAGE = i::TEXT;
+        END IF;
+    END LOOP;
+    RETURN 0;
+EXCEPTION WHEN SQLSTATE 'GW001' THEN
+    RETURN SQLERRM::INTEGER;
+END $$;
 """
 
 _FORGET = "DELETE FROM ledger_reservations WHERE lapsed AND lease_until < extract(epoch FROM now()) - %s"
-_SET_ASIDE = """
-INSERT INTO ledger_balances AS balance (account, period, reserved)
-SELECT %(account)s, %(period)s, %(amount)s::BIGINT WHERE %(amount)s <= %(most)s
-ON CONFLICT (account, period) DO UPDATE SET reserved = balance.reserved + excluded.reserved
-WHERE balance.spent + balance.reserved + excluded.reserved <= %(most)s
+_RESERVE = "SELECT ledger_reserve(%s, %s::TEXT[], %s::TEXT[], %s::BIGINT[], %s, %s, %s)"
+_SETTLE = """
+WITH freed AS (DELETE FROM ledger_reservations WHERE id = %(id)s RETURNING account, period, amount, lapsed),
+locked AS (
+    SELECT b.account, b.period, freed.amount, freed.lapsed FROM ledger_balances b JOIN freed USING (account, period)
+    ORDER BY b.account, b.period FOR UPDATE OF b
+)
+UPDATE ledger_balances b
+SET spent = b.spent + %(cost)s - CASE WHEN locked.lapsed THEN locked.amount ELSE 0 END,
+    reserved = b.reserved - CASE WHEN locked.lapsed THEN 0 ELSE locked.amount END
+FROM locked WHERE b.account = locked.account AND b.period = locked.period
 """
-_LAPSE = """
-UPDATE ledger_reservations SET lapsed = TRUE WHERE account = %s AND period = %s AND lease_until <= %s AND NOT lapsed
-RETURNING amount
-"""
-_HOLD = "INSERT INTO ledger_reservations (id, account, period, amount, lease_until) VALUES (%s, %s, %s, %s, %s)"
-_MOVE = "UPDATE ledger_balances SET spent = spent + %s, reserved = reserved - %s WHERE account = %s AND period = %s"
-_FREE = "DELETE FROM ledger_reservations WHERE id = %s RETURNING account, period, amount, lapsed"
 _BALANCES = """
 SELECT account, period, spent, reserved FROM ledger_balances
 WHERE account = ANY(%(accounts)s) OR cardinality(%(accounts)s::TEXT[]) = 0 ORDER BY account, period
 """
-
-
-class _Lacking(Exception):
-    """Undoes the transaction in which `purse` did not have the amount."""
-
-    def __init__(self, purse: Purse) -> None:
-        super().__init__(purse)
-        self.purse = purse
 
 
 @asynccontextmanager
@@ -89,23 +122,23 @@ class PostgresLedger:
     async def reserve(self, reservation: Reservation, now_s: float) -> Purse | None:
         """See the port."""
         purses = sorted(reservation.purses, key=lambda purse: (purse.account, purse.period))
-        try:
-            async with self._transaction() as connection:
-                for purse in purses:
-                    await _set_aside(connection, purse, reservation.microusd, now_s)
-                    held = (reservation.microusd, reservation.lease_until_s)
-                    await connection.execute(_HOLD, (reservation.id, purse.account, purse.period, *held))
-        except _Lacking as lacking:
-            return lacking.purse
-        return None
+        row = (
+            reservation.id,
+            [purse.account for purse in purses],
+            [purse.period for purse in purses],
+            [purse.limit_microusd for purse in purses],
+            reservation.microusd,
+            reservation.lease_until_s,
+            now_s,
+        )
+        async with self._transaction() as connection:
+            [lacking] = await (await connection.execute(_RESERVE, row)).fetchone() or [0]
+        return purses[lacking - 1] if lacking else None
 
     async def settle(self, reservation: Reservation, microusd: int) -> None:
         """See the port."""
         async with self._transaction() as connection:
-            freed = await connection.execute(_FREE, (reservation.id,))
-            for account, period, amount, lapsed in sorted(await freed.fetchall()):
-                move = (microusd - amount, 0) if lapsed else (microusd, amount)
-                await connection.execute(_MOVE, (*move, account, period))
+            await connection.execute(_SETTLE, {"id": reservation.id, "cost": microusd})
 
     async def balances(self, accounts: Sequence[str]) -> list[Balance]:
         """See the port."""
@@ -124,18 +157,3 @@ class PostgresLedger:
                 yield connection
         except (psycopg.Error, PoolTimeout, OSError) as fault:
             raise Unavailable(f"the ledger's database does not answer: {type(fault).__name__}") from fault
-
-
-async def _set_aside(connection: "psycopg.AsyncConnection", purse: Purse, microusd: int, now_s: float) -> None:
-    await _lapse(connection, purse, now_s)
-    row = {"account": purse.account, "period": purse.period, "amount": microusd, "most": purse.limit_microusd}
-    if (await connection.execute(_SET_ASIDE, row)).rowcount != 1:
-        raise _Lacking(purse)
-
-
-async def _lapse(connection: "psycopg.AsyncConnection", purse: Purse, now_s: float) -> None:
-    """Settles in full what was reserved in this purse by calls that ended without a word."""
-    lapsed = await connection.execute(_LAPSE, (purse.account, purse.period, now_s))
-    lost = sum(amount for (amount,) in await lapsed.fetchall())
-    if lost:
-        await connection.execute(_MOVE, (lost, lost, purse.account, purse.period))
