@@ -15,8 +15,8 @@ from typing import Protocol
 from msgspec import Struct
 
 from ingest.config import IngestConfig
-from ingest.ledger import Known, Ledger, Reading
 from ingest.lookup import MAX_ALTERNATIVES
+from ingest.memory import Known, Reading, SourceMemory
 from ingest.outcome import Failure, Outcome, Report
 from ingest.pipeline import RECIPE, Items, Progress
 from ingest.read import SourceReader
@@ -78,9 +78,9 @@ def recipe_of(config: IngestConfig, embedder: Struct, acl: Sequence[str], metada
 class Synchroniser:
     """Runs over sources of one tenant; `recipe` names all that decides what a reading of a file gives."""
 
-    def __init__(self, index: Index, ledger: Ledger, tenant: str, recipe: str) -> None:
+    def __init__(self, index: Index, memory: SourceMemory, tenant: str, recipe: str) -> None:
         self._index = index
-        self._ledger = ledger
+        self._memory = memory
         self._tenant = tenant
         self._recipe = recipe
 
@@ -94,7 +94,7 @@ class Synchroniser:
     ) -> tuple[Report, Walk]:
         """Reads and indexes the sources that are not as they were, or all of them."""
         walk = Walk()
-        readings = Readings(lambda kept: self._ledger.note(self._tenant, kept))
+        readings = Readings(lambda kept: self._memory.note(self._tenant, kept))
 
         def settled(outcome: Outcome) -> None:
             readings.settle(outcome)
@@ -135,7 +135,7 @@ class Synchroniser:
         for at in range(0, len(documents), MAX_ALTERNATIVES):
             some = documents[at : at + MAX_ALTERNATIVES]
             n_deleted += await self._index.delete(some)
-            self._ledger.forget(some)
+            self._memory.forget(some)
         return n_deleted
 
     async def count(self, documents: Sequence[str]) -> int:
@@ -144,10 +144,10 @@ class Synchroniser:
 
     def documents_below(self, scope: str) -> list[str]:
         """The ids of all documents that came from the source `scope` or from below it."""
-        return [each for known in self._ledger.below(self._tenant, scope) for each in (*known.present, *known.dropped)]
+        return [each for known in self._memory.below(self._tenant, scope) for each in (*known.present, *known.dropped)]
 
     def _missing(self, scope: str) -> list[str]:
-        known = [(each, is_there(each.uri)) for each in self._ledger.below(self._tenant, scope)]
+        known = [(each, is_there(each.uri)) for each in self._memory.below(self._tenant, scope)]
         if known and not any(found for _, found in known):
             raise InvalidInput(
                 f"nothing was deleted: of all that came from {scope} nothing is there any more, as if a disk were "
@@ -172,7 +172,7 @@ class Synchroniser:
 
     async def _current(self, sources: Sequence[Source]) -> dict[str, int]:
         """The uris of those that need not be read, each with the number of its documents."""
-        readings = self._ledger.readings(self._tenant, [source.uri for source in sources])
+        readings = self._memory.readings(self._tenant, [source.uri for source in sources])
         same = [
             readings[source.uri]
             for source in sources

@@ -124,15 +124,15 @@ async def _delete_matching(ctx: click.Context, wanted: dict[str, Any]) -> int:
 
 
 async def _delete_source(ctx: click.Context, source: str, tenant: str) -> int:
-    from ingest.ledger import FILE_NAME, Ledger
+    from ingest.memory import FILE_NAME, SourceMemory
     from ingest.sources import scope_of
     from ingest.sync import Synchroniser
     from rag.cli.connection import indexing
 
     settings = options.settings_of(ctx)
     async with indexing(settings, tenant) as index:
-        with Ledger(settings.data_dir / FILE_NAME) as ledger:
-            synchroniser = Synchroniser(index, ledger, tenant, recipe="")
+        with SourceMemory(settings.data_dir / FILE_NAME) as memory:
+            synchroniser = Synchroniser(index, memory, tenant, recipe="")
             documents = synchroniser.documents_below(scope_of(source))
             n_deleted = await synchroniser.delete(documents)
             return _told(n_deleted, await synchroniser.count(documents))

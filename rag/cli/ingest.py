@@ -111,16 +111,16 @@ def command(
 
 
 async def _ingest(settings: Settings, wanted: Wanted) -> int:
-    from ingest.ledger import FILE_NAME, Ledger
+    from ingest.memory import FILE_NAME, SourceMemory
     from ingest.parse.pool import ParserPool
     from ingest.read import SourceReader
     from ingest.sync import Synchroniser, recipe_of
     from rag.cli.connection import indexing
 
     async with indexing(settings, wanted.tenant) as index, ParserPool(settings.ingest) as pool:
-        with Ledger(settings.data_dir / FILE_NAME) as ledger:
+        with SourceMemory(settings.data_dir / FILE_NAME) as memory:
             recipe = recipe_of(settings.ingest, settings.embedder, wanted.acl, wanted.metadata)
-            synchroniser = Synchroniser(index, ledger, wanted.tenant, recipe)
+            synchroniser = Synchroniser(index, memory, wanted.tenant, recipe)
             reader = SourceReader(pool, settings.ingest, acl=wanted.acl, metadata=wanted.metadata)
             if wanted.dry_run:
                 return await _compare(synchroniser, wanted)

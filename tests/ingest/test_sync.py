@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.config import IngestConfig
-from ingest.ledger import Known, Ledger, Reading
 from ingest.library import Library
 from ingest.local import LocalIndex
+from ingest.memory import Known, Reading, SourceMemory
 from ingest.outcome import Report
 from ingest.parse.pool import ParserPool
 from ingest.read import SourceReader
@@ -28,11 +28,11 @@ CONFIG = IngestConfig(n_parsers=1)
 
 
 class Desk:
-    """A folder of files that are old enough for their times to prove something, an index and a ledger."""
+    """A folder of files that are old enough for their times to prove something, an index and a memory."""
 
-    def __init__(self, folder: Path, ledger: Ledger, pool: ParserPool, store: MemoryStore) -> None:
+    def __init__(self, folder: Path, memory: SourceMemory, pool: ParserPool, store: MemoryStore) -> None:
         self.folder = folder
-        self.ledger = ledger
+        self.memory = memory
         self.pool = pool
         self.store = store
         self.embedder = HashingEmbedder()
@@ -58,7 +58,7 @@ class Desk:
     def synchroniser(self, recipe: str = "r") -> Synchroniser:
         indexer = an_indexer(self.store, self.embedder)
         return Synchroniser(
-            LocalIndex(indexer, Library(indexer, self.store), TENANT, done), self.ledger, TENANT, recipe
+            LocalIndex(indexer, Library(indexer, self.store), TENANT, done), self.memory, TENANT, recipe
         )
 
     async def names(self) -> list[str]:
@@ -83,9 +83,9 @@ def aged(source):
 
 @pytest.fixture
 async def desk(tmp_path: Path):
-    with Ledger(tmp_path / "ledger.sqlite") as ledger:
+    with SourceMemory(tmp_path / "sources.sqlite") as memory:
         async with ParserPool(CONFIG) as pool:
-            yield Desk(tmp_path / "docs", ledger, pool, MemoryStore())
+            yield Desk(tmp_path / "docs", memory, pool, MemoryStore())
 
 
 async def test_what_has_not_changed_is_not_read(desk: Desk) -> None:
@@ -250,9 +250,9 @@ def test_the_recipe_covers_what_decides_the_documents() -> None:
 
 def test_a_ledger_outlives_its_process_and_keeps_tenants_apart(tmp_path: Path) -> None:
     reading = Reading(uri="file:///a", stamp="1", documents={"d" * 32: "v"})
-    with Ledger(tmp_path / "ledger.sqlite") as ledger:
-        ledger.note("acme", [reading])
-    with Ledger(tmp_path / "ledger.sqlite") as ledger:
-        assert ledger.readings("acme", ["file:///a", "file:///b"]) == {"file:///a": reading}
-        assert ledger.readings("other", ["file:///a"]) == {}
-        assert list(ledger.below("other", "file:///")) == []
+    with SourceMemory(tmp_path / "sources.sqlite") as memory:
+        memory.note("acme", [reading])
+    with SourceMemory(tmp_path / "sources.sqlite") as memory:
+        assert memory.readings("acme", ["file:///a", "file:///b"]) == {"file:///a": reading}
+        assert memory.readings("other", ["file:///a"]) == {}
+        assert list(memory.below("other", "file:///")) == []

@@ -1,7 +1,7 @@
 """What was read from where: so that an unchanged source need not be read again, and a missing one is noticed.
 
-The store stays the truth. What the ledger says of a document counts only while the store holds that version of it, so
-a ledger that is lost, old or of another index costs one reading of everything and nothing else.
+The store stays the truth. What the memory says of a document counts only while the store holds that version of it, so
+a memory that is lost, old or of another index costs one reading of everything and nothing else.
 """
 
 import sqlite3
@@ -12,7 +12,7 @@ from typing import Self
 
 from msgspec import Struct
 
-FILE_NAME = "ledger.sqlite"
+FILE_NAME = "sources.sqlite"
 """Within the data folder."""
 
 BUSY_TIMEOUT_S = 30.0
@@ -42,14 +42,14 @@ class Reading(Struct, frozen=True, kw_only=True):
 
 
 class Known(Struct, frozen=True, kw_only=True):
-    """A source in the ledger: the documents that its last reading held, and others that earlier ones did."""
+    """A source in the memory: the documents that its last reading held, and others that earlier ones did."""
 
     uri: str
     present: Sequence[str]
     dropped: Sequence[str]
 
 
-class Ledger:
+class SourceMemory:
     """The readings of every tenant, in a file that several processes may have open. Use as a context manager."""
 
     def __init__(self, path: Path) -> None:
