@@ -26,6 +26,7 @@ from rag.base.ports import Answers, ChatModel, Embedder, PassageStore
 from rag.base.stages import Stages
 from rag.base.types import Scope
 from rag.govern.accounts import AccountBook
+from rag.govern.admission import Admission
 from rag.govern.budgeted import BudgetedModel
 from rag.govern.factory import open_ledger
 from rag.govern.governed import GovernedModel
@@ -71,6 +72,7 @@ class Services:
     book: AccountBook
     meters: Meters
     limits: Limits
+    admission: Admission
     fields: Fields
     health: Health
     metrics: Metrics
@@ -131,9 +133,7 @@ async def open_services(settings: Settings, keys: KeyRing) -> AsyncIterator[Serv
         with startup.stage("answer models"):
             models = await enter(_open_models(settings, embedder, book, meters))
         searcher = Searcher(SharedEmbedder(embedder), retriever, reranker, settings.answer)
-        answerer = Answerer(
-            searcher, models, load_template(), settings.answer, count=_counter(tokenizer), index=store.name
-        )
+        answerer = _answerer(settings, searcher, models, tokenizer, store.name)
         answers, written = _with_memory(answerer, store, settings)
         indexer = Indexer(embedder, written, tokenizer, settings.ingest)
         tell, feedback = await enter(_open_request_log(settings, metrics))
@@ -145,6 +145,7 @@ async def open_services(settings: Settings, keys: KeyRing) -> AsyncIterator[Serv
             book=book,
             meters=meters,
             limits=settings.limits,
+            admission=Admission(settings.limits),
             fields=fields,
             health=health,
             metrics=metrics,
@@ -249,6 +250,12 @@ async def _open_request_log(
 
 def _count_dropped(metrics: Metrics, sink: str, reason: str, n_records: int) -> None:
     metrics.add(names.LOG_DROPPED, sink, reason, amount=n_records)
+
+
+def _answerer(
+    settings: Settings, searcher: Searcher, models: Mapping[str, ChatModel], tokenizer: Tokenizer, index: str
+) -> Answerer:
+    return Answerer(searcher, models, load_template(), settings.answer, count=_counter(tokenizer), index=index)
 
 
 def _with_memory(answerer: Answerer, store: Store, settings: Settings) -> tuple[Answers, PassageStore]:

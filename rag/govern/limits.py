@@ -1,4 +1,4 @@
-"""How much one request may ask for, and for how long."""
+"""How much one request may ask for, and for how long, and how many of them there may be."""
 
 from typing import Annotated
 
@@ -22,6 +22,12 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     max_body_bytes: Count = 1024 * 1024
     max_document_bytes: Count = 64 * 1024 * 1024
+    max_held_bytes: Count = 256 * 1024 * 1024
+    """Of large bodies together; the others wait in their clients. Their documents take about three times as much."""
+    max_in_flight: Count = 128
+    max_in_flight_per_tenant: Count | None = None
+    max_wait_s: Seconds = 5.0
+    """A question that would wait longer for those before it is refused."""
     body_timeout_s: Seconds = 300.0
     """How long a client may take to send its body; one that stops in the middle would hold its connection for ever."""
     request_timeout_s: Seconds = 30.0

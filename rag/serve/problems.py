@@ -135,7 +135,7 @@ def respond(request: Request[Any, Any, Any], error: Exception) -> Response[bytes
         content=msgspec.json.encode(problem),
         status_code=problem.status,
         media_type=MEDIA_TYPE,
-        headers=_headers(error, problem),
+        headers=headers_of(error, problem),
     )
 
 
@@ -177,7 +177,8 @@ def _framework_fault(entry: Mapping[str, Any]) -> Fault:
     return Fault(detail=message, parameter=key)
 
 
-def _headers(error: Exception, problem: Problem) -> dict[str, str]:
+def headers_of(error: Exception, problem: Problem) -> dict[str, str]:
+    """What the response says beside its body: when to ask again, and how to authenticate."""
     headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
     if problem.retry_after_s is not None:
         headers["Retry-After"] = str(max(1, math.ceil(problem.retry_after_s)))

@@ -23,6 +23,7 @@ from rag.base.errors import ConfigError, Unavailable
 from rag.compose import Services
 from rag.govern.keys import check_bind
 from rag.serve.app import create_app
+from rag.serve.door import Door
 
 _BACKLOG = 1024
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -61,7 +62,7 @@ async def serve(
     with bound, _signals_to(button):
         async with opened as services:
             check_bind(bound.getsockname()[0], services.keys)
-            flights = Flights(create_app(services, version=version))
+            flights = Flights(Door(create_app(services, version=version), services))
             server = _Server(flights, bound)
             serving = asyncio.create_task(server.serve())
             on_listening()

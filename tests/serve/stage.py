@@ -27,6 +27,7 @@ from rag.base.types import (
 )
 from rag.compose import Services
 from rag.govern.accounts import AccountBook
+from rag.govern.admission import Admission
 from rag.govern.keys import KeyRing, new_key
 from rag.govern.limits import Limits
 from rag.govern.meters import Meters
@@ -159,6 +160,7 @@ def services(**changes):
         "book": AccountBook(KEYS),
         "meters": Meters(),
         "limits": Limits(),
+        "admission": Admission(Limits()),
         "health": Health(),
         "fields": Fields({"year": "integer", "team": "keyword"}),
         "answerer": StageAnswerer(),
