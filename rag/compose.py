@@ -34,6 +34,7 @@ from rag.govern.keys import LOCAL_ID, KeyConfig, KeyRing, hash_of
 from rag.govern.keys_file import read_keys
 from rag.govern.limits import Limits
 from rag.govern.meters import Meters
+from rag.govern.permitted import PermittedAnswers
 from rag.govern.redact import redactor
 from rag.index.config import EdgeConfig
 from rag.index.embedders.factory import open_embedder
@@ -150,7 +151,7 @@ async def open_services(settings: Settings, keys: KeyRing) -> AsyncIterator[Serv
             health=health,
             metrics=metrics,
             searcher=searcher,
-            answerer=MeasuredAnswers(answers, metrics, tell=tell),
+            answerer=MeasuredAnswers(_permitted(answers, book, settings), metrics, tell=tell),
             models=models,
             indexer=indexer,
             library=Library(indexer, written),
@@ -198,6 +199,10 @@ async def _open_models(
         for name in models.keys() - {EXTRACTIVE}:
             models[name] = GovernedModel(name, models[name], book, meters)
         yield models
+
+
+def _permitted(answers: Answers, book: AccountBook, settings: Settings) -> Answers:
+    return PermittedAnswers(answers, book, default=settings.answer.model, free=EXTRACTIVE)
 
 
 def _tell_start(metrics: Metrics, startup: Stages, made_of: tuple[str, str, str]) -> None:
