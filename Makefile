@@ -10,6 +10,7 @@ PYTEST ?= -n 2
 RUN    := .venv/bin
 DEV    := .venv-dev/bin
 CODE   := rag ingest rerank llm cache
+TORCH  := .venv-torch/bin
 LOCK   := .ci/lock
 
 # --- environments -----------------------------------------------------------------------------------------------------
@@ -37,7 +38,14 @@ endef
 	@$(PIP) install --no-deps --require-hashes --requirement $<
 	@touch $@
 
-.PHONY: help install install-dev llama demo serve test check format formatted lint types imports docs lock clean
+# The lock leaves torch to pip, without a hash: on Linux the default index has it with 3 GB of CUDA, and pip takes a build
+# for the CPU (200 MB) where it is told of an index or a folder that has one, such as PyTorch's own (PIP_EXTRA_INDEX_URL).
+.venv-torch/.installed: $(LOCK)/torch.txt
+	$(create)
+	@$(PIP) install --no-compile 'torch==2.13.0'
+	@touch $@
+
+.PHONY: help install install-dev llama demo serve test test-torch check format formatted lint types imports docs lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -63,6 +71,9 @@ check: formatted lint types imports docs test ## all of the checks below and the
 
 test: .venv-dev/.installed ## run the tests
 	@$(DEV)/python -m pytest $(PYTEST)
+
+test-torch: .venv-torch/.installed ## run the tests of what needs the torch extra: exporting, the original models, training
+	@$(TORCH)/python -m pytest -p no:cacheprovider -m torch $(PYTEST)
 
 format: .venv-dev/.installed ## rewrite the code in the house's format
 	@$(DEV)/ruff format .
@@ -90,13 +101,15 @@ COMPILE = $(DEV)/uv --quiet --no-config pip compile --universal --python-version
 OMIT    = $(addprefix --no-emit-package=,faker huggingface-hub hf-xet httpx2-jsfetch fsspec filelock tqdm)
 OMIT_2  = $(addprefix --no-emit-package=,httpx2 httpcore2 truststore) # which a list of prices does import
 FROM    = pyproject.toml $(LOCK)/build.txt --constraint $(LOCK)/constraints.txt
+NO_CUDA = $(LOCK)/torch.in --override <(echo "torch ; sys_platform == 'never'") --constraint $(LOCK)/dev.txt
 
 lock: .venv-dev/.installed ## lock the dependencies again (LOCK_FLAGS=--upgrade for newer ones)
 	$(COMPILE) $(OMIT) $(OMIT_2) $(FROM) --output-file $(LOCK)/default.txt
 	$(COMPILE) $(OMIT) $(FROM) --extra dev --output-file $(LOCK)/dev.txt
 	$(COMPILE) $(FROM) --all-extras --output-file $(LOCK)/all.txt
+	$(COMPILE) $(FROM) $(NO_CUDA) --extra dev --extra torch --output-file $(LOCK)/torch.txt
 	$(COMPILE) --no-deps $(LOCK)/llama.in --output-file $(LOCK)/llama.txt
 
 clean: ## remove the environments and caches
-	@rm -rf .venv .venv-dev .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
+	@rm -rf .venv .venv-dev .venv-torch .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
 	@find $(CODE) tests -name __pycache__ -type d -prune -exec rm -rf {} +

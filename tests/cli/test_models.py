@@ -24,11 +24,6 @@ from rerank.config import OnnxRerankConfig
 from rerank.factory import open_reranker
 from tests.tiny_models import save_bi_encoder, save_model
 
-HAS_TORCH = importlib.util.find_spec("sentence_transformers") is not None
-needs_torch = pytest.mark.skipif(not HAS_TORCH, reason="exporting and fetching need the torch extra")
-slow_import = pytest.mark.timeout(600)  # importing torch alone takes a minute on a busy machine
-exporter_warns = pytest.mark.filterwarnings("ignore")  # torch's exporter warns about itself
-
 ROOT = Path(__file__).resolve().parents[2]
 RAG = [sys.executable, "-c", "from rag.cli.main import main; main()"]
 SHIPPED_NAME = "all-minilm-l6-v2"
@@ -121,7 +116,9 @@ def test_a_folder_that_is_not_exported_yet_is_an_error_that_names_the_export(tmp
         open_model(str(tmp_path), "embed")
 
 
-@pytest.mark.skipif(HAS_TORCH, reason="the torch extra is installed here")
+@pytest.mark.skipif(
+    importlib.util.find_spec("sentence_transformers") is not None, reason="the torch extra is installed here"
+)
 @pytest.mark.parametrize("command", ["export", "pull"])
 def test_without_the_torch_extra_the_error_names_it_and_the_way_around(models, command):
     error = models.fails(command, "acme/mini", "--task", "embed")
@@ -130,9 +127,7 @@ def test_without_the_torch_extra_the_error_names_it_and_the_way_around(models, c
     assert "copy the folder" in str(error)
 
 
-@needs_torch
-@slow_import
-@exporter_warns
+@pytest.mark.torch
 def test_without_a_network_nothing_is_fetched_and_the_error_names_the_way_around(models, monkeypatch):
     monkeypatch.setenv("HF_HOME", str(models.folder / "hub"))
     error = models.fails("pull", "acme/mini", "--task", "embed")
@@ -144,9 +139,7 @@ def test_without_a_network_nothing_is_fetched_and_the_error_names_the_way_around
     assert not models.models_dir.exists()
 
 
-@needs_torch
-@slow_import
-@exporter_warns
+@pytest.mark.torch
 async def test_an_exported_embedder_serves_and_gives_the_vectors_of_the_original(models):
     original = models.folder / "tiny"
     save_bi_encoder(original, prompts={"query": "question ", "document": ""})
@@ -168,9 +161,7 @@ async def test_an_exported_embedder_serves_and_gives_the_vectors_of_the_original
         assert onnx.name != torch.name, "an index of one is not searched with the other"
 
 
-@needs_torch
-@slow_import
-@exporter_warns
+@pytest.mark.torch
 async def test_an_exported_cross_encoder_serves(models):
     save_model(models.folder / "tiny", scored=True)
     run = models.run("export", models.folder / "tiny", "--task", "rerank", "--output", models.folder / "out")
@@ -184,9 +175,7 @@ async def test_an_exported_cross_encoder_serves(models):
         assert await score("how do i", TEXTS, WORK) == pytest.approx(alone, abs=1e-5)
 
 
-@needs_torch
-@slow_import
-@exporter_warns
+@pytest.mark.torch
 @pytest.mark.parametrize("command", ["pull", "export"])
 def test_a_hub_id_in_the_local_cache_becomes_a_model_that_the_settings_find_by_it(models, command):
     """In a process of its own: the hub's client reads its environment once."""
@@ -211,9 +200,7 @@ def test_a_hub_id_in_the_local_cache_becomes_a_model_that_the_settings_find_by_i
     assert card.metrics == {"dense": {"ndcg@10": 0.7}}
 
 
-@needs_torch
-@slow_import
-@exporter_warns
+@pytest.mark.torch
 def test_an_original_of_the_other_task_or_no_original_is_refused(models):
     save_model(models.folder / "tiny", scored=False)
     (models.folder / "empty").mkdir()

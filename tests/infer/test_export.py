@@ -1,11 +1,7 @@
 import numpy as np
 import pytest
 
-pytest.importorskip("torch", reason="exporting needs the torch extra")
-pytest.importorskip("transformers", reason="exporting needs the torch extra")
-onnx = pytest.importorskip("onnx", reason="exporting needs the torch extra")
-
-from rag.infer.export import (  # noqa: E402  # after the skips
+from rag.infer.export import (
     ParityError,
     Recipe,
     check_parity,
@@ -14,14 +10,11 @@ from rag.infer.export import (  # noqa: E402  # after the skips
     parity_feeds,
     trace,
 )
-from rag.infer.models import damaged_files, open_model  # noqa: E402  # after the skips
-from rag.infer.source import ExportError, load  # noqa: E402  # after the skips
-from tests.tiny_models import save_bi_encoder, save_model  # noqa: E402  # after the skips
+from rag.infer.models import damaged_files, open_model
+from rag.infer.source import ExportError, load
+from tests.tiny_models import save_bi_encoder, save_model
 
-pytestmark = [
-    pytest.mark.timeout(600),  # importing torch alone takes a minute on a busy machine
-    pytest.mark.filterwarnings("ignore"),  # torch's exporter warns about itself
-]
+pytestmark = pytest.mark.torch
 
 
 def recipe(task, **more):
@@ -42,6 +35,8 @@ def test_a_folder_becomes_a_model_that_opens(tmp_path, task):
 
 @pytest.mark.parametrize("task", ["embed", "rerank"])
 def test_parity_fails_when_a_weight_is_perturbed(tmp_path, task):
+    import onnx
+
     save_model(tmp_path / "tiny", scored=task == "rerank")
     source = load(tmp_path / "tiny", task)
     path = tmp_path / "fp32.onnx"

@@ -21,7 +21,8 @@ def test_a_zero_channel_stays_zero():
 
 
 def quantised_product(tmp_path, weight):
-    onnx = pytest.importorskip("onnx", reason="quantising needs the torch extra")
+    import onnx
+
     from rag.infer.quantise import quantise
 
     helper = onnx.helper
@@ -37,6 +38,7 @@ def quantised_product(tmp_path, weight):
     return onnxruntime.InferenceSession(str(tmp_path / "int8.onnx"))
 
 
+@pytest.mark.torch
 def test_a_row_does_not_depend_on_its_neighbours(tmp_path):
     rng = np.random.default_rng(0)
     weight = rng.normal(size=(96, 64)).astype(np.float32)
@@ -50,6 +52,7 @@ def test_a_row_does_not_depend_on_its_neighbours(tmp_path):
     assert relative.max() < 0.02
 
 
+@pytest.mark.torch
 def test_a_row_of_zeros_gives_zeros(tmp_path):
     session = quantised_product(tmp_path, np.ones((96, 64), dtype=np.float32))
     assert not session.run(None, {"x": np.zeros((1, 2, 96), dtype=np.float32)})[0].any()

@@ -77,11 +77,10 @@ def write_start(folder):
     tokenizer.save(str(folder / "tokenizer.json"))
 
 
-@pytest.mark.timeout(600)  # importing torch alone takes a minute on a busy machine
-@pytest.mark.filterwarnings("ignore")
+@pytest.mark.torch
 def test_a_resumed_run_ends_as_an_uninterrupted_one(tmp_path):
-    torch = pytest.importorskip("torch", reason="training needs the torch extra")
-    pytest.importorskip("transformers", reason="training needs the torch extra")
+    import torch
+
     from rerank.batches import read_examples, tokenise
     from rerank.train import Trainer
 
