@@ -16,6 +16,7 @@ Ability = Literal[
     "parallel_tool_calls",
     "images",
     "image_urls",
+    "image_detail",
     "json_object",
     "json_schema",
     "stop",
@@ -46,7 +47,7 @@ _HINTS: tuple[tuple[Ability, str], ...] = (
     ("effort", "reasoning_effort"),
 )
 """Wishes for how the answer is made; without them it is still an answer to what was asked."""
-_IS_HINT = frozenset(ability for ability, _ in _HINTS)
+_IS_HINT = frozenset({"image_detail", *(ability for ability, _ in _HINTS)})
 
 
 def wishes(prompt: Prompt) -> Iterator[Wish]:
@@ -56,6 +57,8 @@ def wishes(prompt: Prompt) -> Iterator[Wish]:
             yield Wish("images", "images", f"/messages/{place}/content")
         if any(image.url for image in turn.images):
             yield Wish("image_urls", "image URLs", f"/messages/{place}/content")
+        if any(image.detail != "auto" for image in turn.images):
+            yield Wish("image_detail", "image detail", f"/messages/{place}/content")
         if turn.tool_calls or turn.role == "tool":
             yield Wish("tools", "tools", f"/messages/{place}")
     if prompt.options is not PLAIN:

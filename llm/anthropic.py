@@ -108,7 +108,9 @@ _refusals = msgspec.json.Decoder(_Refusal)
 class AnthropicWire:
     """The wire behind `{base_url}/messages`."""
 
-    lacks: frozenset[Ability] = frozenset({"json_object", "seed", "presence_penalty", "frequency_penalty"})
+    lacks: frozenset[Ability] = frozenset(
+        {"image_detail", "json_object", "seed", "presence_penalty", "frequency_penalty"}
+    )
 
     def __init__(self, config: AnthropicConfig) -> None:
         self.config = config

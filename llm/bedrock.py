@@ -95,6 +95,7 @@ class BedrockWire:
             "tool_choice_none",
             "parallel_tool_calls",
             "image_urls",
+            "image_detail",
             "json_object",
             "top_k",
             "seed",

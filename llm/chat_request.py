@@ -7,12 +7,13 @@ from msgspec import Raw, Struct
 
 from llm.dialect import Dialect
 from llm.turns import portable, text_and_images
-from rag.base.chat import Effort, Image, JsonSchema, OneTool, Options, Tool, ToolCall, ToolChoice
+from rag.base.chat import Detail, Effort, Image, JsonSchema, OneTool, Options, Tool, ToolCall, ToolChoice
 from rag.base.types import Prompt, Turn
 
 
-class _Url(Struct, frozen=True):
+class _Url(Struct, frozen=True, omit_defaults=True):
     url: str
+    detail: Detail = "auto"
 
 
 class _TextPart(Struct, frozen=True, tag_field="type", tag="text"):
@@ -132,7 +133,7 @@ def _message(turn: Turn) -> _Message:
 def _part(part: str | Image) -> _TextPart | _ImagePart:
     if isinstance(part, str):
         return _TextPart(part)
-    return _ImagePart(_Url(part.url or f"data:{part.media_type};base64,{part.data}"))
+    return _ImagePart(_Url(part.url or f"data:{part.media_type};base64,{part.data}", part.detail))
 
 
 def _call(call: ToolCall) -> _Call:

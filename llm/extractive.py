@@ -17,6 +17,7 @@ SentenceScorer = Callable[[str, Sequence[str], Work], Awaitable[Sequence[float]]
 """How near in meaning each sentence is to the question, about 0 to 1, in order."""
 
 LACKS: frozenset[Ability] = frozenset(get_args(Ability))
+NAME = "extractive@1"
 NEAR_MISSES = 3
 READ_IN_THREAD_CHARS = 20_000  # some 6 ms of reading: more would hold the event loop while others stream
 
@@ -40,7 +41,7 @@ class ExtractiveModel:
     alone decide.
     """
 
-    name = "extractive@1"
+    name = NAME
 
     def __init__(self, config: ExtractiveConfig, scorer: SentenceScorer) -> None:
         self._config = config

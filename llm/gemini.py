@@ -111,7 +111,7 @@ _responses = msgspec.json.Decoder(_Response)
 class GeminiWire:
     """The wire behind `{base_url}/models/{model}:streamGenerateContent`."""
 
-    lacks: frozenset[Ability] = frozenset({"image_urls", "parallel_tool_calls", "effort"})
+    lacks: frozenset[Ability] = frozenset({"image_urls", "image_detail", "parallel_tool_calls", "effort"})
 
     def __init__(self, config: GeminiConfig) -> None:
         self.config = config

@@ -80,6 +80,7 @@ class Services:
     searcher: Searcher
     answerer: Answers
     models: Mapping[str, ChatModel]
+    default_model: str
     indexer: Indexer
     library: Library
     feedback: FeedbackBook | None
@@ -134,8 +135,7 @@ async def open_services(settings: Settings, keys: KeyRing) -> AsyncIterator[Serv
         with startup.stage("answer models"):
             models = await enter(_open_models(settings, embedder, book, meters))
         searcher = Searcher(SharedEmbedder(embedder), retriever, reranker, settings.answer)
-        answerer = _answerer(settings, searcher, models, tokenizer, store.name)
-        answers, written = _with_memory(answerer, store, settings)
+        answers, written = _with_memory(_answerer(settings, searcher, models, tokenizer, store.name), store, settings)
         indexer = Indexer(embedder, written, tokenizer, settings.ingest)
         tell, feedback = await enter(_open_request_log(settings, metrics))
         metrics.watch(lambda: health.ready)
@@ -153,6 +153,7 @@ async def open_services(settings: Settings, keys: KeyRing) -> AsyncIterator[Serv
             searcher=searcher,
             answerer=MeasuredAnswers(_permitted(answers, book, settings), metrics, tell=tell),
             models=models,
+            default_model=settings.answer.model,
             indexer=indexer,
             library=Library(indexer, written),
             feedback=feedback,

@@ -7,6 +7,8 @@ from msgspec import Struct
 JsonText = bytes
 """A JSON value as its sender wrote it. A schema means nothing to us: it is carried, not read."""
 
+Detail = Literal["auto", "low", "high"]
+"""How closely a model looks at an image, and how many tokens that costs."""
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 
 
@@ -17,6 +19,7 @@ class Image(Struct, frozen=True, kw_only=True):
     url: str = ""
     media_type: str = ""
     data: str = ""
+    detail: Detail = "auto"
 
 
 class ToolCall(Struct, frozen=True, kw_only=True):

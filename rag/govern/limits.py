@@ -28,9 +28,13 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_in_flight_per_tenant: Count | None = None
     max_wait_s: Seconds = 5.0
     """A question that would wait longer for those before it is refused."""
+    max_gateway_body_bytes: Count = 32 * 1024 * 1024
+    """For the routes of model APIs, whose bodies hold whole conversations with their images."""
     body_timeout_s: Seconds = 300.0
     """How long a client may take to send its body; one that stops in the middle would hold its connection for ever."""
     request_timeout_s: Seconds = 30.0
+    gateway_timeout_s: Seconds = 600.0
+    """For a call of a model through the gateway, which has timers of its own."""
     ingest_timeout_s: Seconds = 300.0
     heartbeat_s: Seconds = 10.0
     linger_s: Annotated[float, Meta(ge=0)] = 0.0

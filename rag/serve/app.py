@@ -14,6 +14,7 @@ from rag.serve.guards import Doorkeeper, provide_principal, tell_standing
 from rag.serve.health import livez, readyz
 from rag.serve.identity import name_response
 from rag.serve.metrics import counting, metrics
+from rag.serve.openai.routes import openai_routes
 from rag.serve.problems import respond
 from rag.serve.reference import openapi
 from rag.serve.search import search
@@ -34,7 +35,16 @@ def create_app(services: Services, *, version: str) -> Litestar:
         return services
 
     return App(
-        route_handlers=[ask, search, feedback, documents_router(services.limits), livez, readyz, metrics],
+        route_handlers=[
+            ask,
+            search,
+            feedback,
+            documents_router(services.limits),
+            livez,
+            readyz,
+            metrics,
+            *openai_routes(services),
+        ],
         dependencies={
             "services": Provide(provide_services, sync_to_thread=False),
             "principal": Provide(provide_principal, sync_to_thread=False),

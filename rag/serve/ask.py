@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from functools import partial
 from typing import Any
 
 from litestar import Request, Response, post
@@ -63,7 +62,7 @@ async def ask(
         headers: dict[str, str] = {}
         return EventStream(
             _encoded(events, query.request_id, headers, explain=data.explain),
-            partial(report, request_id=query.request_id),
+            lambda error: event("error", report(error, query.request_id)),
             heartbeat_s=limits.heartbeat_s,
             within_s=within_s,
             headers=lambda: headers,

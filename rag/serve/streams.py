@@ -12,7 +12,6 @@ from litestar.types import Receive, Scope, Send
 
 from rag.base.errors import DeadlineExceeded
 from rag.serve.bodies import ClientLeft
-from rag.serve.problems import Problem
 
 T = TypeVar("T")
 
@@ -59,15 +58,15 @@ class EventStream(Response[Any]):
     """A response that sends encoded events as they come.
 
     A failure before the first event is raised, so that it becomes a problem response with its own status; a later one
-    is sent as the event `error`. When the client leaves, `events` is closed in the task it ran in. A slow reader holds
-    `events` back once a bounded queue is full, and is cut off after `within_s`. A comment is sent whenever nothing
-    else was for `heartbeat_s`.
+    is sent as the event that `failure` makes of it. When the client leaves, `events` is closed in the task it ran in.
+    A slow reader holds `events` back once a bounded queue is full, and is cut off after `within_s`. A comment is sent
+    whenever nothing else was for `heartbeat_s`.
     """
 
     def __init__(
         self,
         events: AsyncGenerator[bytes, None],
-        report: Callable[[Exception], Problem],
+        failure: Callable[[Exception], bytes],
         *,
         heartbeat_s: float,
         within_s: float,
@@ -75,7 +74,7 @@ class EventStream(Response[Any]):
     ) -> None:
         super().__init__(content=None)
         self._events = events
-        self._report = report
+        self._failure = failure
         self._heartbeat_s = heartbeat_s
         self._further = headers
         self._within_s = within_s
@@ -118,7 +117,7 @@ class EventStream(Response[Any]):
         """The item with all that waits behind it, as a send costs more than an event; and whether it is the end."""
         parts: list[bytes] = []
         while item is not None:
-            parts.append(event("error", self._report(item)) if isinstance(item, Exception) else item)
+            parts.append(self._failure(item) if isinstance(item, Exception) else item)
             if queue.empty():
                 return b"".join(parts), False
             item = queue.get_nowait()

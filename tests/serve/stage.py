@@ -35,7 +35,7 @@ from rag.index.filters import Fields
 from rag.pipeline.search import Found
 from rag.serve.app import create_app
 from rag.telemetry.metrics import Metrics
-from tests.fakes import ScriptedModel
+from tests.fakes import HashingEmbedder, ReversingReranker, ScriptedModel
 
 READER_TOKEN, READER = new_key("ann", tenant="acme", groups=["staff"])
 WRITER_TOKEN, WRITER = new_key("bob", tenant="acme", scopes=["read", "write"])
@@ -144,6 +144,8 @@ def found_of(*candidates, degraded=(), stages_s=None):
 
 class StageSearcher:
     def __init__(self, found=None):
+        self.embedder = HashingEmbedder()
+        self.reranker = ReversingReranker()
         self.found = found or found_of(CANDIDATE)
         self.queries = []
 
@@ -170,6 +172,7 @@ def services(**changes):
         "optimize": None,
         "feedback": None,
         "metrics": Metrics(),
+        "default_model": "big",
         "models": {"extractive": ScriptedModel("x"), "big": ScriptedModel("y")},
     }
     return Services(**parts | changes)

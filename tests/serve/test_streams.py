@@ -58,7 +58,9 @@ class Source:
 
 
 def streamed(events, heartbeat_s=60.0, within_s=60.0):
-    return EventStream(events, lambda error: report(error, "r1"), heartbeat_s=heartbeat_s, within_s=within_s)
+    return EventStream(
+        events, lambda error: event("error", report(error, "r1")), heartbeat_s=heartbeat_s, within_s=within_s
+    )
 
 
 async def play(stream, client):

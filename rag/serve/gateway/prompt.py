@@ -1,0 +1,63 @@
+"""A prompt from what a caller of a model said, whatever API it came through."""
+
+from collections.abc import Sequence
+
+from msgspec import Raw
+
+from rag.base.chat import JsonText, Options
+from rag.base.errors import InvalidInput
+from rag.base.types import Principal, Prompt, Turn
+
+TEMPLATE = "caller"
+"""What stands in the place of a template's name: the words are all the caller's own."""
+
+ABSENT = Raw()
+"""Stands for raw JSON that the caller left out."""
+
+_CHARS_PER_TOKEN = 4
+_TOKENS_PER_TURN = 4
+_TOKENS_PER_IMAGE = 800
+
+
+def plain_prompt(
+    principal: Principal, turns: Sequence[Turn], max_tokens: int | None, temperature: float | None, options: Options
+) -> Prompt:
+    """The prompt. `n_tokens` is an estimate, for providers that do not count. Raises InvalidInput for a bad number."""
+    if max_tokens is not None and max_tokens < 1:
+        raise InvalidInput(f"max_tokens is {max_tokens}; it must be at least 1", pointer="/max_tokens")
+    if temperature is not None and not 0 <= temperature <= 2:
+        raise InvalidInput(f"temperature is {temperature}; it must be 0 to 2", pointer="/temperature")
+    return Prompt(
+        tenant=principal.tenant,
+        key_id=principal.key_id,
+        messages=tuple(turns),
+        template=TEMPLATE,
+        n_tokens=estimated_tokens(turns, options),
+        question=next((turn.content for turn in reversed(turns) if turn.role == "user"), ""),
+        sources=(),
+        max_tokens=max_tokens,
+        temperature=temperature,
+        options=options,
+    )
+
+
+def estimated_tokens(turns: Sequence[Turn], options: Options) -> int:
+    """About how many tokens a model reads: English has some four characters to one."""
+    n_chars = sum(len(turn.content) for turn in turns)
+    n_chars += sum(len(call.arguments) + len(call.name) for turn in turns for call in turn.tool_calls)
+    n_chars += sum(len(tool.schema) + len(tool.description) for tool in options.tools)
+    n_images = sum(len(turn.images) for turn in turns)
+    return n_chars // _CHARS_PER_TOKEN + _TOKENS_PER_TURN * len(turns) + _TOKENS_PER_IMAGE * n_images
+
+
+def is_given(value: Raw) -> bool:
+    """Whether the caller gave it: null is the same as nothing."""
+    return bytes(value) not in (b"", b"null")
+
+
+def schema_text(schema: Raw, pointer: str) -> JsonText:
+    """A JSON schema as it was written. Raises InvalidInput when it is missing or no object."""
+    text = bytes(schema).strip()
+    if not text.startswith(b"{"):
+        raise InvalidInput("a JSON schema is needed here, which is an object", pointer=pointer)
+    return text

@@ -1,0 +1,107 @@
+"""Who answers a prompt: a configured model, or the documents, which answer under model names of their own."""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from typing import get_args
+
+from llm.abilities import Ability, left_out
+from llm.extractive import NAME as EXTRACTIVE_NAME
+from rag.base.deadline import Deadline
+from rag.base.errors import InvalidInput, NotFound
+from rag.base.types import (
+    Answered,
+    AnswerEvent,
+    Finished,
+    ModelEvent,
+    Principal,
+    Prompt,
+    Query,
+    Turn,
+)
+from rag.compose import Services
+from rag.govern.limits import MAX_ANSWER_TOKENS, MAX_HISTORY_TURNS, MAX_QUESTION_CHARS, MAX_TURN_CHARS
+from rag.serve.gateway.tasks import is_task
+
+DOCUMENTS = "rag/"
+DEFAULT = "default"
+
+TalkEvent = ModelEvent | AnswerEvent
+"""What a model says, and, where the documents answer, from what and with which support. Finished is the last."""
+
+_NOT_FROM_DOCUMENTS: frozenset[Ability] = frozenset(get_args(Ability))
+
+
+def model_names(services: Services) -> list[str]:
+    """The names that may be asked: the models that write by themselves, then all of them over the documents."""
+    writers = [name for name in services.models if _writes(services, name)]
+    return [*writers, DOCUMENTS + DEFAULT, *(DOCUMENTS + name for name in services.models)]
+
+
+def talk(
+    services: Services, principal: Principal, model: str, prompt: Prompt, request_id: str
+) -> AsyncIterator[TalkEvent]:
+    """The answer as it comes. Raises NotFound for a name that nobody has, InvalidInput, and what models raise.
+
+    What a chat program asks for itself (a title) goes to the model behind the documents, and past them.
+    """
+    deadline = Deadline.after(services.limits.gateway_timeout_s)
+    if not model.startswith(DOCUMENTS):
+        if model not in services.models or not _writes(services, model):
+            raise _unknown(model)
+        return services.models[model].stream(prompt, deadline)
+    name = model.removeprefix(DOCUMENTS)
+    writer = services.default_model if name == DEFAULT else name
+    if writer not in services.models:
+        raise _unknown(model)
+    if is_task(prompt) and _writes(services, writer):
+        return services.models[writer].stream(prompt, deadline)
+    dropped = left_out(prompt, _NOT_FROM_DOCUMENTS, f"'{model}', which answers from the documents,")
+    if any(turn.role == "system" for turn in prompt.messages):
+        dropped = ("system", *dropped)
+    query = _query(prompt, principal, request_id, None if name == DEFAULT else name)
+    return _from_documents(services, query, dropped)
+
+
+async def _from_documents(services: Services, query: Query, dropped: tuple[str, ...]) -> AsyncGenerator[TalkEvent]:
+    deadline = Deadline.after(services.limits.request_timeout_s)
+    async with aclosing(services.answerer.answer(query, deadline, stream=True)) as events:
+        async for event in events:
+            yield event
+            if isinstance(event, Answered):
+                answer = event.answer
+                yield Finished(
+                    reason=answer.stop_reason,
+                    model=answer.lineage.model,
+                    confidence=answer.confidence,
+                    dropped=dropped,
+                )
+
+
+def _query(prompt: Prompt, principal: Principal, request_id: str, model: str | None) -> Query:
+    """The last thing the user said as a question, and what was said before as its history, as much as is read."""
+    spoken = [turn for turn in prompt.messages if turn.role in ("user", "assistant")]
+    if not spoken or spoken[-1].role != "user" or not spoken[-1].content.strip():
+        raise InvalidInput("the last message must be the user's question", pointer="/messages")
+    question = spoken[-1].content
+    if len(question) > MAX_QUESTION_CHARS:
+        message = f"the question has {len(question)} characters; the documents can be asked {MAX_QUESTION_CHARS}"
+        raise InvalidInput(message, pointer=f"/messages/{len(prompt.messages) - 1}/content")
+    history = [Turn(role=turn.role, content=turn.content[:MAX_TURN_CHARS]) for turn in spoken[:-1]]
+    return Query(
+        text=question,
+        principal=principal,
+        request_id=request_id,
+        history=tuple(history[-MAX_HISTORY_TURNS:]),
+        model=model,
+        max_tokens=min(prompt.max_tokens, MAX_ANSWER_TOKENS) if prompt.max_tokens else None,
+        temperature=prompt.temperature,
+    )
+
+
+def _writes(services: Services, name: str) -> bool:
+    """Whether the model writes by itself; the extractive one only quotes documents."""
+    return services.models[name].name != EXTRACTIVE_NAME
+
+
+def _unknown(model: str) -> NotFound:
+    return NotFound(f"there is no model '{model[:100]}' here; GET /v1/models lists what there is")

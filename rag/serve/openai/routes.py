@@ -1,0 +1,19 @@
+"""The routes for OpenAI's clients, and for those of Cohere's and TEI's reranking."""
+
+from litestar import Router
+from litestar.handlers import ASGIRouteHandler
+
+from rag.compose import Services
+from rag.serve.gateway.call import post
+from rag.serve.openai.chat import chat
+from rag.serve.openai.chat_body import ChatBody
+from rag.serve.openai.errors import OPENAI
+from rag.serve.openai.models import models_router
+
+
+def openai_routes(services: Services) -> list[ASGIRouteHandler | Router]:
+    """The routes, over services that are open."""
+    return [
+        post("/v1/chat/completions", OPENAI, services, ChatBody, chat),
+        models_router(),
+    ]
