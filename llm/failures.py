@@ -128,14 +128,33 @@ def failure_of(status: int | None, error: WireError, retry_after_s: float | None
     return Failure(kind=kind, status=status, code=code, retry_after_s=retry_after_s)
 
 
+class Refused(Exception):
+    """The cause of every error that a refusal becomes, so that whoever catches it can tell the class of the failure."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(f"{failure.kind}: HTTP {failure.status} {failure.code}".rstrip())
+        self.failure = failure
+
+
+def failure_behind(error: BaseException) -> Failure | None:
+    """What a provider refused with, if that is what `error` comes from."""
+    return error.__cause__.failure if isinstance(error.__cause__, Refused) else None
+
+
 def as_error(failure: Failure, target: str) -> GroundwireError:
     """The error to raise. The provider's message stays out of it: it may repeat a key or the question."""
+    error = _translated(failure, target)
+    error.__cause__ = Refused(failure)
+    return error
+
+
+def _translated(failure: Failure, target: str) -> GroundwireError:
     answered = f"{target} answered HTTP {failure.status}" + (f" ({failure.code})" if failure.code else "")
     if failure.kind == "rate_limit":
         wait_s = DEFAULT_RETRY_AFTER_S if failure.retry_after_s is None else failure.retry_after_s
         return QuotaExceeded(f"{answered}: its rate limit is used up", retry_after_s=wait_s)
     if failure.kind in ("credentials", "overload"):
-        return Unavailable(f"{answered}: {_ADVICE[failure.kind]}")
+        return Unavailable(f"{answered}: {_ADVICE[failure.kind]}", retry_after_s=failure.retry_after_s)
     return BadDependency(f"{answered}: {_ADVICE[failure.kind]}")
 
 

@@ -90,7 +90,11 @@ class BadDependency(DependencyError):
 
 
 class Unavailable(DependencyError):
-    """It cannot be reached, or it is not ready."""
+    """It cannot be reached, or it is not ready. `retry_after_s` where it is known when it will be."""
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class DeadlineExceeded(DependencyError):

@@ -141,8 +141,8 @@ def respond(request: Request[Any, Any, Any], error: Exception) -> Response[bytes
 
 def _retry_after_s(error: Exception) -> float | None:
     """None too where no wait would help, as with a budget that is never renewed."""
-    wait_s = error.retry_after_s if isinstance(error, errors.LoadError) else math.inf
-    return wait_s if math.isfinite(wait_s) else None
+    wait_s = error.retry_after_s if isinstance(error, errors.LoadError | errors.Unavailable) else None
+    return wait_s if wait_s is not None and math.isfinite(wait_s) else None
 
 
 def _generic(status: int) -> Kind:
