@@ -7,6 +7,7 @@ from typing import Generic, Literal, NoReturn, Protocol, TypeVar
 from msgspec import Struct
 
 from llm.failures import WireError, as_error, failure_of
+from llm.usage import estimated_tokens
 from rag.base.chat import ReasoningDelta, ToolCallDelta
 from rag.base.errors import BadDependency
 from rag.base.types import StopReason, TextDelta, Usage
@@ -47,9 +48,8 @@ class Piece(Struct, frozen=True):
 
     @property
     def estimated_tokens(self) -> int:
-        """About how many tokens it has, for servers that do not say: one is some four bytes of UTF-8."""
-        text = "".join((self.text, self.reasoning, *(call.arguments for call in self.calls)))
-        return -(-len(text.encode("utf-8", "surrogatepass")) // 4)
+        """About how many tokens it has, for servers that do not say."""
+        return sum(map(estimated_tokens, self.deltas()))
 
 
 class Completion(ABC, Generic[EventT]):

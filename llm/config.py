@@ -33,10 +33,12 @@ class RemoteConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """What all models on the other end of HTTP have in common.
 
     The four timers run beside the request's own deadline, and the earlier wins. `headers` are added to every request.
+    `api_keys` are further keys by a label, which may be shown; requests are shared among all of them.
     """
 
     model: Annotated[str, Meta(min_length=1)]
     api_key: Secret | None = None
+    api_keys: Mapping[Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,32}$")], Secret] = {}
     price: Price | None = None
     headers: Mapping[str, Secret] = {}
     connect_timeout_s: Seconds = 5.0

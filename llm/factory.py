@@ -1,47 +1,112 @@
 """From configuration to models that answer."""
 
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from random import Random
 from typing import assert_never
 
 import httpx
+from msgspec import Struct, field
+from msgspec.structs import replace
 
+from llm.allowance import allowances
 from llm.anthropic import AnthropicWire
 from llm.bedrock import BedrockWire
-from llm.config import AnthropicConfig, BedrockConfig, ExtractiveConfig, GeminiConfig, ModelConfig, OpenAIConfig
+from llm.config import (
+    AnthropicConfig,
+    BedrockConfig,
+    ExtractiveConfig,
+    GeminiConfig,
+    ModelConfig,
+    OpenAIConfig,
+    RemoteConfig,
+)
 from llm.extractive import ExtractiveModel, embedding_scorer
 from llm.gemini import GeminiWire
 from llm.openai import OpenAIWire
 from llm.remote import RemoteModel, Wire
+from llm.routing.breaker import Breaker
+from llm.routing.config import RoutingConfig
+from llm.routing.keys import Key
+from llm.routing.load import Load
+from llm.routing.target import Target
 from llm.sigv4 import aws_signer
+from rag.base.deadline import Clock
 from rag.base.ports import ChatModel, Embedder
+from rag.base.secret import Secret
 from rag.infer.transport import open_transport
 
 OpenTransport = Callable[[int], AbstractAsyncContextManager[httpx.AsyncBaseTransport]]
 """Opens a pool of at most that many connections."""
 
+Wrap = Callable[[str, ModelConfig, ChatModel], ChatModel]
+"""Puts something around a model, each call of which it sees: what traces or bills them, say."""
+
+Cover = Callable[[str, ChatModel], ChatModel]
+"""Puts something around what is served under a name, be it a model or a route, which it sees as one call."""
+
+Remote = OpenAIConfig | AnthropicConfig | GeminiConfig | BedrockConfig
+
+ONLY_KEY = "default"
+"""The label of `api_key`, and of no key at all."""
+
+
+class Parts(Struct, frozen=True, kw_only=True):
+    """What models are made with, besides what they are configured with."""
+
+    embedder: Embedder
+    transport: OpenTransport = open_transport
+    wrap: Wrap = lambda _name, _config, model: model
+    cover: Cover = lambda _, model: model
+    clock: Clock = time.monotonic
+    rng: Random = field(default_factory=Random)
+    unix_time: Callable[[], float] = time.time
+
 
 @asynccontextmanager
-async def open_models(
-    configs: Mapping[str, ModelConfig], *, embedder: Embedder, transport: OpenTransport = open_transport
-) -> AsyncIterator[Mapping[str, ChatModel]]:
-    """The configured models by name, open for as long as the context. Connects to nothing yet. Raises ConfigError."""
-    async with AsyncExitStack() as stack:
-        models: dict[str, ChatModel] = {}
-        for name, config in configs.items():
-            models[name] = await _opened(config, embedder, transport, stack)
-        yield models
-
-
-async def _opened(
-    config: ModelConfig, embedder: Embedder, transport: OpenTransport, stack: AsyncExitStack
-) -> ChatModel:
+async def open_target(name: str, config: ModelConfig, parts: Parts, routing: RoutingConfig) -> AsyncIterator[Target]:
+    """A model with its keys, open for as long as the context. Connects to nothing yet. Raises ConfigError."""
     if isinstance(config, ExtractiveConfig):
-        return ExtractiveModel(config, embedding_scorer(embedder))
-    return RemoteModel(_wire(config), await stack.enter_async_context(transport(config.max_connections)))
+        model = parts.wrap(name, config, ExtractiveModel(config, embedding_scorer(parts.embedder)))
+        yield _target(name, config, (Key(ONLY_KEY, model),), routing)
+        return
+    async with parts.transport(config.max_connections) as transport:
+        keys = tuple(_key(name, label, config, parts, transport) for label in _keys(config))
+        yield _target(name, config, keys, routing)
 
 
-def _wire(config: OpenAIConfig | AnthropicConfig | GeminiConfig | BedrockConfig) -> Wire:
+def _target(name: str, config: ModelConfig, keys: tuple[Key, ...], routing: RoutingConfig) -> Target:
+    return Target(
+        name=name,
+        provider=str(type(config).__struct_config__.tag),
+        model=keys[0].model.name,
+        keys=keys,
+        breaker=Breaker(routing),
+        load=Load(),
+        price=config.price if isinstance(config, RemoteConfig) else None,
+    )
+
+
+def _keys(config: RemoteConfig) -> dict[str, Secret | None]:
+    """All the keys by label; one without a secret where there is none."""
+    given: dict[str, Secret | None] = {ONLY_KEY: config.api_key} if config.api_key else {}
+    return {**given, **config.api_keys} or {ONLY_KEY: None}
+
+
+def _key(name: str, label: str, config: Remote, parts: Parts, transport: httpx.AsyncBaseTransport) -> Key:
+    """A key that learns from the headers of every response what is left of its limits."""
+
+    def told(headers: Mapping[str, str]) -> None:
+        key.told(allowances(headers, parts.unix_time()), parts.clock())
+
+    wire = _wire(replace(config, api_key=_keys(config)[label], api_keys={}))
+    model = RemoteModel(wire, transport, on_headers=told, clock=parts.clock, unix_time=parts.unix_time)
+    key = Key(label, parts.wrap(name, config, model))
+    return key
+
+
+def _wire(config: Remote) -> Wire:
     match config:
         case OpenAIConfig():
             return OpenAIWire(config)

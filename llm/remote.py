@@ -62,6 +62,7 @@ class RemoteModel:
     """A ChatModel behind a `Wire`.
 
     Learns from refusals what the server does not understand (see `Dialect`), asks again at once, and remembers.
+    `on_headers` sees those of every response, which tell what is left of rate limits.
     """
 
     def __init__(
@@ -69,12 +70,14 @@ class RemoteModel:
         wire: Wire,
         transport: httpx.AsyncBaseTransport,
         *,
+        on_headers: Callable[[Mapping[str, str]], None] | None = None,
         clock: Clock = time.monotonic,
         unix_time: Callable[[], float] = time.time,
     ) -> None:
         self.name = wire.config.model
         self._wire = wire
         self._transport = transport
+        self._on_headers = on_headers
         self._clock = clock
         self._unix_time = unix_time
         self._target = f"model '{self.name}'"
@@ -124,6 +127,8 @@ class RemoteModel:
             dialect = self._dialect
             request = await patience.wait(self._wire.endpoint.request(self._wire.body(prompt, dialect)))
             response = await patience.wait(net.send(self._transport, request, self._target))
+            if self._on_headers:
+                self._on_headers(response.headers)
             if response.is_success:
                 return response
             body = await self._refusal(response, patience)

@@ -16,8 +16,11 @@ from cache.forgetting import ForgettingStore
 from cache.memory import AnswerMemory
 from ingest.library import Library
 from ingest.pipeline import Indexer
-from llm.config import ExtractiveConfig
-from llm.factory import open_models
+from llm.config import ExtractiveConfig, ModelConfig
+from llm.edition import Catalogue
+from llm.factory import Parts
+from llm.registry import ModelRegistry, open_models
+from llm.routing.report import AttemptReport, OnAttempt
 from llm.tariff import tariff_of
 from rag.base.errors import ConfigError
 from rag.base.health import Health
@@ -63,6 +66,9 @@ if TYPE_CHECKING:
     from rag.index.edge import EdgeStore
 
 _NO_PART_OF_ANSWERS = frozenset({"data_dir", "server", "auth", "limits", "cache", "ingest", "records", "request_log"})
+
+
+_BREAKER_STATES = ("closed", "half_open", "open")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +123,12 @@ def key_ring(settings: Settings, local_token: str) -> KeyRing:
     return KeyRing(keys)
 
 
+def catalogue_of(settings: Settings) -> Catalogue:
+    """The models and routes that the settings ask for; the extractive model is always among them."""
+    models = {EXTRACTIVE: ExtractiveConfig(), **settings.models}
+    return Catalogue(models=models, routes=settings.routes, routing=settings.routing)
+
+
 @asynccontextmanager
 async def open_services(settings: Settings, keys: KeyRing) -> AsyncIterator[Services]:
     """Opens everything, warmed up and measured, and closes it in reverse. Raises ConfigError, Unavailable."""
@@ -133,7 +145,7 @@ async def open_services(settings: Settings, keys: KeyRing) -> AsyncIterator[Serv
             store = await enter(_open_store(settings, fields, embedder))
             retriever = await enter(_open_retriever(store, on_batch))
         with startup.stage("answer models"):
-            models = await enter(_open_models(settings, embedder, book, meters))
+            models = await enter(_open_models(settings, embedder, book, meters, partial(_count_attempt, metrics)))
         searcher = Searcher(SharedEmbedder(embedder), retriever, reranker, settings.answer)
         answers, written = _with_memory(_answerer(settings, searcher, models, tokenizer, store.name), store, settings)
         indexer = Indexer(embedder, written, tokenizer, settings.ingest)
@@ -187,19 +199,27 @@ async def open_rebuild(settings: Settings) -> AsyncIterator[Rebuild]:
 
 @asynccontextmanager
 async def _open_models(
-    settings: Settings, embedder: Embedder, book: AccountBook, meters: Meters
-) -> AsyncIterator[Mapping[str, ChatModel]]:
-    """The models, each behind what its callers may use; the extractive one is everyone's."""
-    configs = {EXTRACTIVE: ExtractiveConfig(), **settings.models}
+    settings: Settings, embedder: Embedder, book: AccountBook, meters: Meters, on_attempt: OnAttempt
+) -> AsyncIterator[ModelRegistry]:
+    """The models and routes, each behind what its callers may use; the extractive one is everyone's.
+
+    Money is set aside for every call of a model, so retries and hedges are paid for too.
+    """
     async with AsyncExitStack() as stack:
-        models = dict(await stack.enter_async_context(open_models(configs, embedder=embedder)))
+        ledger = None
         if book.has_budgets:
             ledger = await stack.enter_async_context(open_ledger(settings.ledger, settings.data_dir))
-            for name, config in settings.models.items():
-                models[name] = BudgetedModel(models[name], tariff_of(config), ledger, book)
-        for name in models.keys() - {EXTRACTIVE}:
-            models[name] = GovernedModel(name, models[name], book, meters)
-        yield models
+
+        def budgeted(name: str, config: ModelConfig, model: ChatModel) -> ChatModel:
+            if ledger is None or name == EXTRACTIVE:
+                return model
+            return BudgetedModel(model, tariff_of(config), ledger, book)
+
+        def governed(name: str, model: ChatModel) -> ChatModel:
+            return model if name == EXTRACTIVE else GovernedModel(name, model, book, meters)
+
+        parts = Parts(embedder=embedder, wrap=budgeted, cover=governed)
+        yield await stack.enter_async_context(open_models(catalogue_of(settings), parts, on_attempt))
 
 
 def _permitted(answers: Answers, book: AccountBook, settings: Settings) -> Answers:
@@ -289,6 +309,15 @@ def _build(settings: Settings) -> str:
 
 def _counter(tokenizer: Tokenizer) -> Callable[[str], int]:
     return lambda text: len(tokenizer.encode(text, add_special_tokens=False))
+
+
+def _count_attempt(metrics: Metrics, report: AttemptReport) -> None:
+    metrics.add(names.LLM_ATTEMPTS, report.target, report.provider, report.model, report.outcome)
+    metrics.set(names.BREAKER_STATE, _BREAKER_STATES.index(report.breaker), report.target)
+    if report.first_output_s is not None:
+        metrics.observe(names.LLM_FIRST_OUTPUT, report.first_output_s, report.target)
+    if report.failed_over_from is not None:
+        metrics.add(names.LLM_FALLBACKS, report.failed_over_from, report.target, str(report.failed_over_for))
 
 
 def _count_batch(metrics: Metrics, report: BatchReport) -> None:

@@ -16,6 +16,7 @@ from msgspec import Meta, Struct
 from cache.config import CacheConfig, MemoryConfig
 from ingest.config import IngestConfig
 from llm.config import ExtractiveConfig, ModelConfig
+from llm.routing.config import RouteConfig, RoutingConfig, check_routes
 from rag.base.errors import ConfigError
 from rag.base.secret import Secret
 from rag.govern.allowance import AccountPath, Allowance
@@ -68,6 +69,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     fields: dict[str, FieldType] = {}
     reranker: RerankConfig = NoRerankConfig()
     models: dict[str, ModelConfig] = {}
+    routes: dict[str, RouteConfig] = {}
+    routing: RoutingConfig = RoutingConfig()
     answer: AnswerConfig = AnswerConfig()
     cache: CacheConfig = MemoryConfig()
     ingest: IngestConfig = IngestConfig()
@@ -185,11 +188,12 @@ def _checked(settings: Settings) -> Settings:
     """What no type can say."""
     if isinstance(settings.models.get(EXTRACTIVE, ExtractiveConfig()), ExtractiveConfig):
         known = {EXTRACTIVE, *settings.models}
-        if settings.answer.model in known:
+        check_routes(settings.routes, known)
+        if settings.answer.model in known | settings.routes.keys():
             return settings
-        names = ", ".join(sorted(known))
+        names = ", ".join(sorted(known | settings.routes.keys()))
         raise ConfigError(
-            f"setting $.answer.model: there is no model '{settings.answer.model}' under [models]; there is: {names}",
+            f"setting $.answer.model: there is no model or route '{settings.answer.model}'; there is: {names}",
             path="$.answer.model",
         )
     raise ConfigError(f"setting $.models.{EXTRACTIVE}: this name is kept for the kind 'extractive'", path="$.models")

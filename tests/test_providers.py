@@ -10,7 +10,9 @@ import httpx
 import pytest
 
 from llm.config import BedrockConfig, ExtractiveConfig, ModelConfig
-from llm.factory import open_models
+from llm.edition import Catalogue
+from llm.factory import Parts
+from llm.registry import open_models
 from rag.settings import load_settings, shown
 from tests.fakes import HashingEmbedder
 
@@ -29,16 +31,22 @@ def loaded(example: str, folder: Path):
     return load_settings(file, dict.fromkeys(re.findall(r'"env:(\w+)"', example), "hidden-key"))
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda text: re.findall(r"\[models\.(\w+)\]", text)[0])
+@pytest.mark.parametrize(
+    "example", EXAMPLES, ids=lambda text: re.findall(r"^model = \"(\w+)\"", text, re.MULTILINE)[-1]
+)
 async def test_an_example_is_a_settings_file_whose_model_opens(example, tmp_path):
     settings = loaded(example, tmp_path)
-    [(name, config)] = settings.models.items()
-    assert settings.answer.model == name
+    assert settings.answer.model in settings.models.keys() | settings.routes.keys()
     assert b"hidden-key" not in shown(settings)
-    if isinstance(config, BedrockConfig) and config.api_key is None and find_spec("botocore") is None:
+    signs = [one for one in settings.models.values() if isinstance(one, BedrockConfig) and one.api_key is None]
+    if signs and find_spec("botocore") is None:
         pytest.skip("the extra `bedrock` is not installed")
-    async with open_models(settings.models, embedder=HashingEmbedder(), transport=pool) as models:
-        assert models[name].name == config.model
+    catalogue = Catalogue(models=settings.models, routes=settings.routes)
+    async with open_models(catalogue, Parts(embedder=HashingEmbedder(), transport=pool)) as models:
+        assert {name: models[name].name for name in settings.models} == {
+            name: config.model for name, config in settings.models.items()
+        }
+        assert models[settings.answer.model].name
 
 
 def test_every_kind_has_an_example(tmp_path):

@@ -5,7 +5,7 @@ import logging
 import math
 import secrets
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Protocol
@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from rag.base.chat import ReasoningDelta, ToolCallDelta
 from rag.base.deadline import Clock, Deadline
 from rag.base.errors import BudgetExceeded, Forbidden, GroundwireError, for_the_log
+from rag.base.events import events_of
 from rag.base.ports import ChatModel
 from rag.base.types import ModelEvent, Prompt, TextDelta, Usage
 from rag.govern.accounts import AccountBook
@@ -165,15 +166,3 @@ def _purse(account: Account, now: datetime) -> Purse:
         period=period_of(allowance.period, now),
         limit_microusd=allowance.budget_microusd or 0,
     )
-
-
-async def events_of(model: ChatModel, prompt: Prompt, deadline: Deadline) -> AsyncGenerator[ModelEvent, None]:
-    """A model's events as a generator that can be closed, which an iterator need not be."""
-    events = model.stream(prompt, deadline)
-    try:
-        async for event in events:
-            yield event
-    finally:
-        close = getattr(events, "aclose", None)
-        if close:
-            await close()

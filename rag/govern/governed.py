@@ -4,11 +4,11 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 
 from rag.base.deadline import Deadline
+from rag.base.events import events_of
 from rag.base.ports import ChatModel
 from rag.base.types import ModelEvent, Prompt, Usage
 from rag.govern.accounts import AccountBook
 from rag.govern.allowance import permit_model
-from rag.govern.budgeted import events_of
 from rag.govern.meters import Meters
 
 

@@ -87,6 +87,31 @@ LLM_TOKENS: Final = Metric(
     help="Tokens of model calls by model and kind (input or output).",
     labels=("model", "kind"),
 )
+LLM_ATTEMPTS: Final = Metric(
+    name="rag_llm_attempts_total",
+    kind="counter",
+    help="Calls of models by what they came to: ok, cancelled, or a class of failure.",
+    labels=("target", "provider", "model", "result"),
+)
+LLM_FALLBACKS: Final = Metric(
+    name="rag_llm_fallbacks_total",
+    kind="counter",
+    help="Calls that took over from another one, by the failure of that.",
+    labels=("source", "target", "reason"),
+)
+LLM_FIRST_OUTPUT: Final = Metric(
+    name="rag_llm_first_output_seconds",
+    kind="histogram",
+    help="Seconds from a call of a model to its first output.",
+    labels=("target",),
+    buckets=REQUEST_BUCKETS_S,
+)
+BREAKER_STATE: Final = Metric(
+    name="rag_breaker_state",
+    kind="gauge",
+    help="0 while a target is used, 1 while it is tried, 2 while it is left alone; as of its last call.",
+    labels=("target",),
+)
 TOP_SCORE: Final = Metric(
     name="rag_retrieval_top_score",
     kind="histogram",
@@ -154,6 +179,10 @@ CATALOGUE: Final = (
     CACHE_LOOKUPS,
     CACHE_REJECTIONS,
     LLM_TOKENS,
+    LLM_ATTEMPTS,
+    LLM_FALLBACKS,
+    LLM_FIRST_OUTPUT,
+    BREAKER_STATE,
     TOP_SCORE,
     EMPTY,
     CONFIDENCE,

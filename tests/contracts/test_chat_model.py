@@ -23,6 +23,7 @@ from rag.base.ports import ChatModel
 from rag.base.secret import Secret
 from rag.base.types import Finished, ModelEvent, Prompt, TextDelta, Usage
 from tests.fakes import HashingEmbedder, ScriptedModel
+from tests.llm.routing.targets import Stage
 from tests.prompts import a_prompt
 from tests.upstream import aws_event
 
@@ -111,6 +112,7 @@ def behind(server: ChatServer) -> ChatModel:
 
 MODELS: dict[str, Callable[[], ChatModel]] = {
     "scripted": lambda: ScriptedModel(TEXT),
+    "route": lambda: Stage(ScriptedModel(TEXT), name=ScriptedModel.name).router,
     "extractive": lambda: ExtractiveModel(ExtractiveConfig(), embedding_scorer(HashingEmbedder())),
 } | {name: (lambda speech=speech: behind(ChatServer(speech))) for name, speech in SPEECHES.items()}
 

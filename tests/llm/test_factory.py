@@ -6,7 +6,9 @@ import msgspec
 import pytest
 
 from llm.config import AnthropicConfig, BedrockConfig, ExtractiveConfig, GeminiConfig, ModelConfig, OpenAIConfig
-from llm.factory import open_models
+from llm.edition import Catalogue
+from llm.factory import Parts
+from llm.registry import open_models
 from rag.base.errors import ConfigError
 from rag.base.secret import Secret
 from tests.fakes import HashingEmbedder
@@ -41,7 +43,7 @@ async def test_each_configuration_becomes_its_model_and_pools_live_as_long_as_th
         "third": gemini,
         "aws": nova,
     }
-    async with open_models(configs, embedder=HashingEmbedder(), transport=pools) as models:
+    async with open_models(Catalogue(models=configs), Parts(embedder=HashingEmbedder(), transport=pools)) as models:
         names = {"quotes": "extractive@1", "big": "gpt", "other": "claude", "third": "gemini", "aws": "nova"}
         assert {name: model.name for name, model in models.items()} == names
         assert pools.open == [7, 9, 3, 5]
@@ -51,8 +53,9 @@ async def test_each_configuration_becomes_its_model_and_pools_live_as_long_as_th
 async def test_a_fault_in_one_model_closes_the_pools_of_the_others():
     pools = Pools()
     broken = msgspec.structs.replace(OPENAI, api_key=Secret("line\nbreak"))
+    catalogue = Catalogue(models={"a": OPENAI, "b": broken})
     with pytest.raises(ConfigError):
-        async with open_models({"a": OPENAI, "b": broken}, embedder=HashingEmbedder(), transport=pools):
+        async with open_models(catalogue, Parts(embedder=HashingEmbedder(), transport=pools)):
             pytest.fail("a broken model was opened")
     assert pools.open == []
 
