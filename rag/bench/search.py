@@ -1,0 +1,103 @@
+"""`/search` over a collection: the service, and others that search the same passages."""
+
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from rag.bench.corpus import read_questions, write_corpus
+from rag.bench.load.plan import Request
+from rag.bench.pace import Asking
+from rag.bench.peers.haystack import HAYSTACK, haystack, haystack_request
+from rag.bench.process import RAG, Server, free_port, run_command, started
+
+OURS = "groundwire"
+PEERS = ("threads", "sentence-transformers", HAYSTACK)
+TOP_K = 5
+
+
+class Setup(Struct, frozen=True, kw_only=True):
+    """What is searched and how. `index` is a data folder that is kept, made from the collection where it is not there.
+
+    `embedder` and `reranker` are the folders of the originals, for the peers that run those.
+    """
+
+    collection: Path
+    index: Path
+    n_filler: int
+    rerank: bool
+    embedder: str = ""
+    reranker: str = ""
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """The settings of the service and of the peers of its build. No pair is remembered: no repeat is cheaper."""
+        kind = {"RAG__RERANKER__KIND": "onnx", "RAG__RERANKER__REMEMBERED_PAIRS": "0"}
+        return {"RAG_CONFIG": str(self.index / "bench.toml"), **(kind if self.rerank else {})}
+
+
+async def prepare(setup: Setup) -> None:
+    """Indexes the collection unless that was done before. Raises Unavailable when it fails."""
+    setup.index.mkdir(parents=True, exist_ok=True)
+    (setup.index / "bench.toml").touch()
+    if (setup.index / "index").is_dir():
+        return
+    with tempfile.TemporaryDirectory(prefix="groundwire-bench-") as folder:
+        corpus = Path(folder, "corpus.jsonl")
+        write_corpus(setup.collection, setup.n_filler, corpus)
+        await run_command(*RAG, "--data-dir", str(setup.index), "ingest", str(corpus), environ=setup.environ)
+
+
+@asynccontextmanager
+async def serving(setup: Setup, peers: Sequence[str]) -> AsyncIterator[list[Server]]:
+    """The service first, then the peers, all ready. Raises ConfigError for a peer that is not installed."""
+    async with AsyncExitStack() as stack:
+        running = [await stack.enter_async_context(service(setup.index, setup.environ))]
+        for peer in peers:
+            opened = haystack(setup.collection, setup.embedder) if peer == HAYSTACK else _unbatched(setup, peer)
+            running.append(await stack.enter_async_context(opened))
+        yield running
+
+
+@asynccontextmanager
+async def service(data_dir: Path, environ: dict[str, str]) -> AsyncIterator[Server]:
+    """`rag serve` on a data folder."""
+    port = free_port()
+    command = (*RAG, "--data-dir", str(data_dir), "serve", "--port", str(port))
+    async with started(OURS, command, port, ready="/readyz", environ=environ) as server:
+        yield server
+
+
+def searching(setup: Setup) -> Callable[[Server], Asking]:
+    """The questions of the collection, in each server's words. A reply that was degraded is not a good one."""
+    questions = read_questions(setup.collection)
+    ours = Asking(requests=search_requests(questions, rerank=setup.rerank), contains='"degraded":[]')
+    theirs = Asking(requests=tuple(haystack_request(question, TOP_K) for question in questions))
+    return lambda server: theirs if server.name == HAYSTACK else ours
+
+
+def search_requests(questions: Sequence[str], *, rerank: bool) -> tuple[Request, ...]:
+    """One for each question."""
+    bodies = [{"query": question, "top_k": TOP_K, "rerank": rerank} for question in questions]
+    return tuple(Request(path="/search", body=msgspec.json.encode(body).decode()) for body in bodies)
+
+
+@asynccontextmanager
+async def _unbatched(setup: Setup, peer: str) -> AsyncIterator[Server]:
+    """A peer of our build, on a copy of the index: one process at a time may hold it."""
+    with tempfile.TemporaryDirectory(prefix="groundwire-bench-") as folder:
+        copy = Path(folder, "data")
+        shutil.copytree(setup.index, copy, ignore=shutil.ignore_patterns("server.json", "*.lock"))
+        port = free_port()
+        originals = [*_option("--embedder", setup.embedder), *_option("--reranker", setup.reranker)]
+        command = (*RAG, "--data-dir", str(copy), "bench", "peer", peer, "--port", str(port), *originals)
+        async with started(peer, command, port, ready="/readyz", environ=setup.environ) as server:
+            yield server
+
+
+def _option(name: str, value: str) -> list[str]:
+    return [name, value] if value else []
