@@ -1,7 +1,7 @@
 """The composition root: everything that serves is built, opened and closed here, in this order and back."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -46,6 +46,7 @@ from rag.index.factory import INDEX, Store, open_store
 from rag.index.filters import Fields
 from rag.index.retriever import BatchedRetriever
 from rag.infer.batcher import BatchReport
+from rag.infer.tokens import lengths_of
 from rag.pipeline.answer import EXTRACTIVE, Answerer
 from rag.pipeline.cached import CachedAnswerer
 from rag.pipeline.prompt import load_template
@@ -84,6 +85,8 @@ class Services:
     health: Health
     metrics: Metrics
     searcher: Searcher
+    count_tokens: Callable[[Sequence[str]], list[int]]
+    """The tokens of each text as the embedder's model reads it, special ones included, however long."""
     answerer: Answers
     models: Mapping[str, ChatModel]
     default_model: str
@@ -163,6 +166,7 @@ async def open_services(settings: Settings, keys: KeyRing) -> AsyncIterator[Serv
             health=health,
             metrics=metrics,
             searcher=searcher,
+            count_tokens=partial(lengths_of, tokenizer),
             answerer=MeasuredAnswers(_permitted(answers, book, settings), metrics, tell=tell),
             models=models,
             default_model=settings.answer.model,

@@ -45,6 +45,11 @@ async def open_reranker(
             async with open_transport(config.max_connections) as transport:
                 remote = HttpScorer(config, Remote(config, "rerank", transport))
                 shared = SharedScorer(remote, config.remembered_pairs)
-                yield BlendingReranker(shared, depth=config.depth, weigh=lambda _: config.weight)
+                yield BlendingReranker(
+                    shared,
+                    depth=config.depth,
+                    weigh=lambda _: config.weight,
+                    scores_are_logits=config.dialect == "tei",
+                )
         case _:
             assert_never(config)

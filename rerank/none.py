@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from rag.base.errors import NotFound
 from rag.base.types import Candidate, Work
 
 
@@ -9,6 +10,11 @@ class NoReranker:
     """A `Reranker` that does nothing, for those who do not want one."""
 
     name = "none"
+    scores_are_logits = False
+
+    async def score(self, question: str, passages: Sequence[str], work: Work) -> list[float]:
+        """Raises NotFound."""
+        raise NotFound("no reranker is configured here; set `reranker.kind`")
 
     async def rerank(self, question: str, candidates: Sequence[Candidate], limit: int, work: Work) -> list[Candidate]:
         """The first `limit` candidates."""

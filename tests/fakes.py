@@ -15,6 +15,7 @@ class HashingEmbedder:
     """A bag of hashed words: equal texts get equal vectors, texts that share words are near."""
 
     name = "hashing@1"
+    max_length_tokens = 32
 
     def __init__(self, dimension: int = 64) -> None:
         self.dimension = dimension
@@ -34,6 +35,10 @@ class ReversingReranker:
     """Turns the order around, so that a test sees that it was asked."""
 
     name = "reversing@1"
+    scores_are_logits = True
+
+    async def score(self, question: str, passages: Sequence[str], work: Work) -> list[float]:
+        return [float(len(set(question.split()) & set(passage.split()))) for passage in passages]
 
     async def rerank(self, question: str, candidates: Sequence[Candidate], limit: int, work: Work) -> list[Candidate]:
         return list(reversed(candidates))[:limit]

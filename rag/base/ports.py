@@ -66,6 +66,11 @@ class Embedder(Protocol):
         """The length of a vector."""
         ...
 
+    @property
+    def max_length_tokens(self) -> int:
+        """How much of a text is read, in tokens and with the special ones; the rest is cut off."""
+        ...
+
     async def embed(self, texts: Sequence[str], role: Role, work: Work) -> Vectors:
         """One unit vector per text, in order; shape (0, dimension) for none. Longer texts are cut at the model's limit.
 
@@ -115,6 +120,15 @@ class Reranker(Protocol):
     @property
     def name(self) -> str:
         """The model with its revision, or "none"."""
+        ...
+
+    @property
+    def scores_are_logits(self) -> bool:
+        """Whether `score` gives logits, of which a sigmoid makes probabilities; else they are in 0..1."""
+        ...
+
+    async def score(self, question: str, passages: Sequence[str], work: Work) -> list[float]:
+        """The model's own score for each passage, in order. Raises as `rerank`, and NotFound where there is none."""
         ...
 
     async def rerank(self, question: str, candidates: Sequence[Candidate], limit: int, work: Work) -> list[Candidate]:

@@ -56,5 +56,10 @@ def pair_rows(tokenizer: Tokenizer, question: str, passages: Sequence[str]) -> l
     return [_row(encoding) for encoding in tokenizer.encode_batch([(question, passage) for passage in passages])]
 
 
+def lengths_of(tokenizer: Tokenizer, texts: Sequence[str]) -> list[int]:
+    """The tokens of each text, special ones included."""
+    return [len(encoding.ids) for encoding in tokenizer.encode_batch(list(texts))]
+
+
 def _row(encoding: Encoding) -> TokenRow:
     return TokenRow(tuple(encoding.ids), tuple(encoding.type_ids))

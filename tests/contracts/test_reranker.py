@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from rag.base.deadline import Deadline
-from rag.base.errors import BadDependency, DeadlineExceeded, Overloaded, Unavailable
+from rag.base.errors import BadDependency, DeadlineExceeded, NotFound, Overloaded, Unavailable
 from rag.base.ports import Reranker
 from rag.base.types import Candidate, Work
 from rag.infer.models import shipped_models
@@ -49,7 +49,9 @@ def remote(dialect: Dialect) -> Reranker:
         base_url="http://upstream/v1", model="m", dialect=dialect, depth=4, batch_passages=3, max_attempts=1
     )
     scorer = HttpScorer(config, Remote(config, "rerank", httpx.MockTransport(rerank_server)))
-    return BlendingReranker(scorer, depth=config.depth, weigh=lambda _: config.weight)
+    return BlendingReranker(
+        scorer, depth=config.depth, weigh=lambda _: config.weight, scores_are_logits=dialect == "tei"
+    )
 
 
 @pytest.fixture(params=["none", "fake", "shipped", "cohere", "tei"])
@@ -113,6 +115,19 @@ async def test_past_the_deadline_it_ends_at_once_with_an_order_or_a_promised_err
         except PROMISED:
             return
     assert sorted(ids(found)) == sorted(ids(CANDIDATES))
+
+
+async def test_passages_are_scored_in_their_order_and_each_by_itself(reranker):
+    if reranker.name == "none":
+        with pytest.raises(NotFound):
+            await reranker.score(QUESTION, TEXTS, in_time())
+        return
+    scores = await reranker.score(QUESTION, TEXTS, in_time())
+    assert len(scores) == len(TEXTS)
+    assert max(range(len(TEXTS)), key=scores.__getitem__) in (1, 3)  # the two that share words with the question
+    assert await reranker.score(QUESTION, TEXTS[1:2], in_time()) == pytest.approx(scores[1:2], abs=1e-5)
+    assert await reranker.score(QUESTION, [], in_time()) == []
+    assert reranker.scores_are_logits or all(0 <= score <= 1 for score in scores)
 
 
 async def test_its_name_says_something(reranker):

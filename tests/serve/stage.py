@@ -173,6 +173,7 @@ def services(**changes):
         "feedback": None,
         "metrics": Metrics(),
         "default_model": "big",
+        "count_tokens": lambda texts: [len(text.split()) + 2 for text in texts],
         "models": {"extractive": ScriptedModel("x"), "big": ScriptedModel("y")},
     }
     return Services(**parts | changes)

@@ -115,6 +115,8 @@ async def open_unbatched(settings: Settings, models: Models) -> AsyncIterator[Se
 class _InThread:
     """An `Embedder` and a `Scorer` of blocking calls."""
 
+    max_length_tokens = 0  # matters to /v1/embeddings only, which nobody asks here
+
     def __init__(self, threads: ThreadPoolExecutor, models: Models) -> None:
         self.name = models.name
         self.dimension = models.dimension

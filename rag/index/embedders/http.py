@@ -42,6 +42,7 @@ class HttpEmbedder:
     ) -> None:
         self.name = f"{config.model}@{config.revision}" if config.revision else config.model
         self.dimension = config.dimension
+        self.max_length_tokens = config.max_length_tokens
         self._config = config
         self._remote = remote
         self._counter = counter

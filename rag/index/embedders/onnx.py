@@ -26,6 +26,7 @@ class OnnxEmbedder:
         self._prefixes: dict[Role, str] = {"query": folder.card.query_prefix, "passage": folder.card.passage_prefix}
         self.name = folder.revision
         self.dimension = folder.card.dimension
+        self.max_length_tokens = folder.card.max_length_tokens
 
     async def embed(self, texts: Sequence[str], role: Role, work: Work) -> Vectors:
         """See `rag.base.ports.Embedder`."""

@@ -20,6 +20,11 @@ class SharedEmbedder:
         self.name = embedder.name
         self.dimension = embedder.dimension
 
+    @property
+    def max_length_tokens(self) -> int:
+        """See `rag.base.ports.Embedder`."""
+        return self._embedder.max_length_tokens
+
     async def embed(self, texts: Sequence[str], role: Role, work: Work) -> Vectors:
         """See `rag.base.ports.Embedder`."""
         if len(texts) != 1:

@@ -41,8 +41,8 @@ class TorchEmbedder:
         self._model = model
         tokenizer = model.tokenizer.backend_tokenizer.to_str()
         self.counter = uncut(Tokenizer.from_str(tokenizer))
-        limit = int(model.max_seq_length or model.tokenizer.model_max_length)
-        self._tokenizer = cut_at(Tokenizer.from_str(tokenizer), limit)
+        self.max_length_tokens = int(model.max_seq_length or model.tokenizer.model_max_length)
+        self._tokenizer = cut_at(Tokenizer.from_str(tokenizer), self.max_length_tokens)
         self._pad_id = int(model.tokenizer.pad_token_id or 0)
         prompts = model.prompts
         self._prefixes: dict[Role, str] = {
