@@ -19,8 +19,13 @@ from rag.govern.access import managed_in
 
 def likeness(document: Document | DocumentRecord) -> str:
     """Equal for documents of which one set of chunks is enough: same words, same readers, same metadata."""
+    return digest(document.content_hash, circle(document))
+
+
+def circle(document: Document | DocumentRecord) -> str:
+    """Equal for documents that the same readers may see and the same filters on metadata select."""
     metadata = dict(sorted(document.metadata.items()))
-    return digest(document.content_hash, msgspec.json.encode((sorted(document.acl), metadata)).decode())
+    return msgspec.json.encode((sorted(document.acl), metadata)).decode()
 
 
 def reference(record: DocumentRecord, original: str) -> IndexedDocument:
@@ -76,6 +81,6 @@ async def _heir(store: PassageStore, original: DocumentRecord, record: DocumentR
         for passage, _ in kept
     )
     independent = msgspec.structs.replace(
-        record, duplicate_of=None, n_chunks=original.n_chunks, n_chars=original.n_chars
+        record, duplicate_of=None, n_chunks=original.n_chunks, n_chars=original.n_chars, bands=original.bands
     )
     return IndexedDocument(record=independent, chunks=chunks, vectors=np.stack([vector for _, vector in kept]))

@@ -13,7 +13,7 @@ from rag.base.errors import (
     TransientIngestError,
 )
 
-Status = Literal["added", "updated", "unchanged", "duplicate", "failed"]
+Status = Literal["added", "updated", "unchanged", "duplicate", "skipped", "failed"]
 
 
 class Failure(Struct, frozen=True, kw_only=True):
@@ -49,7 +49,8 @@ class HasSource(Protocol):
 class Outcome(Struct, frozen=True, kw_only=True):
     """What became of one document. `n_tokens` counts what was embedded now.
 
-    A "duplicate" holds the same as another document: it is kept as a reference to that one and has no chunks.
+    A "duplicate" holds the same as another document: it is kept as a reference to that one and has no chunks. One that
+    says nearly the same as another names it in `near_duplicate_of`; it is indexed nevertheless, or "skipped".
     """
 
     document_id: str
@@ -61,15 +62,21 @@ class Outcome(Struct, frozen=True, kw_only=True):
     reason: str = ""
     transient: bool = False
     source: str = ""
+    near_duplicate_of: str | None = None
 
 
 class Report(Struct, kw_only=True):
-    """The sum of a run. `chunks` counts the chunks that were embedded and stored, `deleted` what was missing."""
+    """The sum of a run. `chunks` counts the chunks that were embedded and stored, `deleted` what was missing.
+
+    `near_duplicate` documents are among the added and updated ones.
+    """
 
     added: int = 0
     updated: int = 0
     unchanged: int = 0
     duplicate: int = 0
+    near_duplicate: int = 0
+    skipped: int = 0
     failed: int = 0
     deleted: int = 0
     chunks: int = 0
@@ -79,11 +86,12 @@ class Report(Struct, kw_only=True):
     @property
     def n_documents(self) -> int:
         """All that was found, whatever became of it."""
-        return self.added + self.updated + self.unchanged + self.duplicate + self.failed
+        return self.added + self.updated + self.unchanged + self.duplicate + self.skipped + self.failed
 
     def count(self, outcome: Outcome) -> None:
         """Adds one document."""
         setattr(self, outcome.status, getattr(self, outcome.status) + 1)
+        self.near_duplicate += outcome.near_duplicate_of is not None and outcome.status != "skipped"
         if outcome.status in ("added", "updated"):
             self.chunks += outcome.n_chunks
         if outcome.status == "failed":

@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 
+import msgspec
 from msgspec import Struct
 from tokenizers import Tokenizer
 
@@ -15,6 +16,7 @@ from ingest.dedupe import hand_over, reference, release
 from ingest.draft import Draft, document_of
 from ingest.embed import BulkEmbedder, Chunked, Embedded, Sleep
 from ingest.lookup import by_id, record_with, records_by
+from ingest.near import NearDuplicateFinder, Nearness
 from ingest.outcome import Failure, Outcome, Report, failed
 from ingest.plan import Held, Step, plan, record_of
 from rag.base.deadline import Clock, Deadline
@@ -42,6 +44,13 @@ class Window(Struct, frozen=True, kw_only=True):
     chunks: Mapping[Key, Chunked]
 
 
+class Ready(Struct, frozen=True):
+    """A document that can be stored."""
+
+    embedded: Embedded
+    nearness: Nearness
+
+
 class Indexer:
     """Puts documents into a store. One per store and process: it is what keeps equal documents from racing.
 
@@ -64,6 +73,7 @@ class Indexer:
         self._config = config
         self._clock = clock
         self._embedder = BulkEmbedder(embedder, config, sleep)
+        self._near = NearDuplicateFinder(store, config.near_duplicates)
         self._writing = asyncio.Lock()
         self.recipe = digest(str(RECIPE), str(config.chunk_tokens), str(config.embed_headings), embedder.name)
 
@@ -167,23 +177,38 @@ class Indexer:
         decision is made again until all that it needs is there.
         """
         waiting = list(documents)
-        embedded: dict[Key, Embedded] = {}
+        embedded: dict[Key, Ready] = {}
         results: list[tuple[Document, Result]] = []
         while waiting:
             async with self._writing:
                 steps = plan(waiting, await self._held(waiting))
                 _require_visible(steps, access)
-                missing = [s.document for s in steps if s.needs_chunks and _key(s.document) not in embedded]
+                missing = [step for step in steps if step.needs_chunks and _key(step.document) not in embedded]
                 if not missing:
                     results += await self._carry_out(steps, embedded)
                     waiting = waiting[len(steps) :]
                     continue
-            made = await self._embed(missing, chunks, new_work)
-            embedded |= {key: each for key, each in made.items() if isinstance(each, Embedded)}
-            errors = {key: each for key, each in made.items() if isinstance(each, GroundwireError)}
-            results += [(document, errors[_key(document)]) for document in missing if _key(document) in errors]
-            waiting = [document for document in waiting if _key(document) not in errors]
+            made = await self._make(missing, chunks, new_work)
+            embedded |= {key: each for key, each in made.items() if isinstance(each, Ready)}
+            ended = {key: each for key, each in made.items() if not isinstance(each, Ready)}
+            results += [(s.document, ended[_key(s.document)]) for s in missing if _key(s.document) in ended]
+            waiting = [document for document in waiting if _key(document) not in ended]
         return results
+
+    async def _make(
+        self, steps: Sequence[Step], chunks: Mapping[Key, Chunked], new_work: Callable[[], Work]
+    ) -> dict[Key, Ready | Result]:
+        """What is to be stored for each step, or how it ended without."""
+        found = await self._near.find([step.document for step in steps])
+        near = {_key(step.document): each for step, each in zip(steps, found, strict=True)}
+        left_out = [step for step in steps if step.old is None and self._near.is_left_out(near[_key(step.document)])]
+        made: dict[Key, Ready | Result] = {
+            _key(step.document): _skipped(step.document, near[_key(step.document)]) for step in left_out
+        }
+        wanted = [step.document for step in steps if _key(step.document) not in made]
+        for key, result in (await self._embed(wanted, chunks, new_work)).items():
+            made[key] = Ready(result, near[key]) if isinstance(result, Embedded) else result
+        return made
 
     async def _held(self, documents: Sequence[Document]) -> Held:
         own = {record.id: record for record in await self._records(documents)}
@@ -219,9 +244,7 @@ class Indexer:
         results = await self._embedder.embed(chunked, new_work)
         return {_key(document): results[document.id] for document in documents}
 
-    async def _carry_out(
-        self, steps: Sequence[Step], embedded: Mapping[Key, Embedded]
-    ) -> list[tuple[Document, Result]]:
+    async def _carry_out(self, steps: Sequence[Step], embedded: Mapping[Key, Ready]) -> list[tuple[Document, Result]]:
         for step in steps:
             if step.releases and step.old is not None:
                 await hand_over(self._store, step.old)
@@ -272,14 +295,31 @@ def _key(document: Document) -> Key:
     return document.id, document.version
 
 
-def _indexed(embedded: Embedded) -> IndexedDocument:
-    record = record_of(embedded.document, n_chunks=len(embedded.chunks))
-    return IndexedDocument(record=record, chunks=embedded.chunks, vectors=embedded.vectors)
+def _indexed(ready: Ready) -> IndexedDocument:
+    made = ready.embedded
+    record = msgspec.structs.replace(
+        record_of(made.document),
+        n_chunks=len(made.chunks),
+        bands=ready.nearness.bands,
+        near_duplicate_of=ready.nearness.near_duplicate_of,
+    )
+    return IndexedDocument(record=record, chunks=made.chunks, vectors=made.vectors)
 
 
-def _outcome(step: Step, embedded: Embedded | None) -> Outcome:
+def _skipped(document: Document, nearness: Nearness) -> Outcome:
+    return Outcome(
+        document_id=document.id,
+        uri=document.uri,
+        status="skipped",
+        version=document.version,
+        source=document.source,
+        near_duplicate_of=nearness.near_duplicate_of,
+    )
+
+
+def _outcome(step: Step, ready: Ready | None) -> Outcome:
     document = step.document
-    stored = embedded if step.needs_chunks else None
+    stored = ready.embedded if ready and step.needs_chunks else None
     unchanged = step.old.n_chunks if step.old and step.action == "unchanged" else 0
     return Outcome(
         document_id=document.id,
@@ -289,4 +329,5 @@ def _outcome(step: Step, embedded: Embedded | None) -> Outcome:
         n_chunks=len(stored.chunks) if stored else unchanged,
         n_tokens=sum(chunk.n_tokens for chunk in stored.chunks) if stored else 0,
         source=document.source,
+        near_duplicate_of=ready.nearness.near_duplicate_of if ready and stored else None,
     )

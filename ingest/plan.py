@@ -59,7 +59,7 @@ def plan(documents: Sequence[Document], held: Held) -> list[Step]:
     return steps
 
 
-def record_of(document: Document, *, original: str | None = None, n_chunks: int = 0) -> DocumentRecord:
+def record_of(document: Document, *, original: str | None = None) -> DocumentRecord:
     """What the store is to remember of the document."""
     return DocumentRecord(
         id=document.id,
@@ -71,7 +71,7 @@ def record_of(document: Document, *, original: str | None = None, n_chunks: int 
         updated_at=document.updated_at,
         acl=document.acl,
         format=document.format,
-        n_chunks=n_chunks,
+        n_chunks=0,
         n_chars=len(document.text),
         duplicate_of=original,
         metadata=document.metadata,

@@ -42,6 +42,7 @@ class _Reply(Struct, frozen=True):
     status: Status
     n_chunks: int
     n_tokens: int
+    near_duplicate_of: str | None = None
 
 
 class _Version(Struct, frozen=True):
@@ -222,6 +223,7 @@ def _outcome(reply: httpx.Response) -> Outcome:
         version=told.version,
         n_chunks=told.n_chunks,
         n_tokens=told.n_tokens,
+        near_duplicate_of=told.near_duplicate_of,
     )
 
 

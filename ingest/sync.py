@@ -252,7 +252,7 @@ class Readings:
         if tally is None:
             return
         tally.n_unsettled -= 1
-        if outcome.status == "failed":
+        if outcome.status in ("failed", "skipped"):  # it is to be looked at again: what it was near to may be gone
             tally.n_failed += 1
         else:
             tally.documents[outcome.document_id] = outcome.version

@@ -39,6 +39,7 @@ HOMES = {
     "psycopg": {"rag/govern/ledgers/postgres.py", "rag/records/connection.py"},
     "qdrant_client": {"rag/index"},
     "qdrant_edge": {"rag/index"},
+    "rensa": {"ingest/minhash.py"},
     "semantic_text_splitter": {"ingest/chunk.py"},
     "uvloop": {"rag/cli"},
 }
@@ -55,6 +56,7 @@ HEAVY = {
     "onnxruntime",
     "qdrant_client",
     "qdrant_edge",
+    "rensa",
     "torch",
 }
 

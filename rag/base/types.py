@@ -113,7 +113,7 @@ class Chunk(Struct, frozen=True, kw_only=True):
 
 
 class DocumentRecord(Struct, frozen=True, kw_only=True):
-    """What the store remembers of a document besides its chunks."""
+    """What the store remembers of a document besides its chunks. Texts that are alike have one of `bands` in common."""
 
     id: str
     tenant: str
@@ -127,7 +127,9 @@ class DocumentRecord(Struct, frozen=True, kw_only=True):
     n_chunks: int
     n_chars: int
     duplicate_of: str | None = None
+    near_duplicate_of: str | None = None
     metadata: Metadata = {}
+    bands: tuple[str, ...] = ()
 
 
 class Passage(Struct, frozen=True, kw_only=True):

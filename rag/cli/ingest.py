@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ingest.read import SourceReader
     from ingest.sync import Synchroniser
 
-_COUNTS = ("added", "updated", "unchanged", "duplicate", "deleted", "failed")
+_COUNTS = ("added", "updated", "unchanged", "duplicate", "near_duplicate", "skipped", "deleted", "failed")
 
 
 class Wanted(Struct, frozen=True, kw_only=True):
@@ -199,6 +199,6 @@ async def _shown(work: "Callable[[Progress | None], Awaitable[Report]]") -> "Rep
                 console.print(line, style="red", markup=False, highlight=False, soft_wrap=True)
 
         report = await work(told)
-    counts = [f"{getattr(report, each)} {each}" for each in _COUNTS]
+    counts = [f"{getattr(report, each)} {each.replace('_', ' ')}" for each in _COUNTS]
     click.echo(f"{', '.join(counts)}; {report.chunks} chunks in {report.seconds:.1f} s")
     return report

@@ -89,7 +89,7 @@ def index_fields(shard: EdgeShard, stored: Mapping[str, FieldType]) -> None:
 def _schema(path: str, kind: edge.PayloadSchemaType) -> edge.PayloadSchemaType | edge.KeywordIndexParams:
     if path == "tenant":
         return edge.KeywordIndexParams(is_tenant=True)
-    if path in {"document_id", "uri", "title", "content_hash", "duplicate_of", "version", "state"}:
+    if path in {"document_id", "uri", "title", "content_hash", "duplicate_of", "version", "state", "bands"}:
         # Each of these finds a handful of points, which are scanned; links for them in the HNSW graph would be waste.
         return edge.KeywordIndexParams(enable_hnsw=False)
     return kind

@@ -35,7 +35,12 @@ _BUILT_IN: Final[Mapping[str, FieldType]] = {
     "format": "keyword",
     "updated_at": "datetime",
 }
-_INTERNAL: Final[Mapping[str, FieldType]] = {"content_hash": "keyword", "duplicate_of": "keyword", "version": "keyword"}
+_INTERNAL: Final[Mapping[str, FieldType]] = {
+    "content_hash": "keyword",
+    "duplicate_of": "keyword",
+    "version": "keyword",
+    "bands": "keyword",
+}
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}", re.ASCII)
 _BOUNDS: Final = ("gt", "gte", "lt", "lte")
 

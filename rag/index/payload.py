@@ -52,6 +52,8 @@ class _RecordPayload(_DocumentFields, frozen=True, kw_only=True, tag_field="kind
     n_chunks: int
     n_chars: int
     duplicate_of: str | None = None
+    near_duplicate_of: str | None = None
+    bands: list[str] = []
     state: State = "whole"
     replaces: list[str] = []
 
@@ -99,6 +101,8 @@ def record_payload(record: DocumentRecord, replaces: Sequence[str] = ()) -> Payl
         n_chunks=record.n_chunks,
         n_chars=record.n_chars,
         duplicate_of=record.duplicate_of,
+        near_duplicate_of=record.near_duplicate_of,
+        bands=list(record.bands),
         state="replacing" if replaces else "whole",
         replaces=list(replaces),
     )
@@ -132,6 +136,8 @@ def read_record(payload: Payload) -> DocumentRecord:
         n_chunks=stored.n_chunks,
         n_chars=stored.n_chars,
         duplicate_of=stored.duplicate_of,
+        near_duplicate_of=stored.near_duplicate_of,
+        bands=tuple(stored.bands),
         metadata=_read_metadata(stored),
     )
 

@@ -12,6 +12,7 @@ from rag.base.stages import Stages
 from rag.base.types import Candidate, Query, Work
 from rag.govern.access import readable_by
 from rag.pipeline.config import AnswerConfig
+from rag.pipeline.distinct import distinct
 from rag.pipeline.rewrite import standalone
 
 _log = logging.getLogger(__name__)
@@ -52,10 +53,10 @@ class Searcher:
             vector=vectors[0],
             access=readable_by(query.principal),
             filters=query.filters,
-            limit=max(query.top_k, self._config.n_candidates) if reranks else query.top_k,
+            limit=max(2 * query.top_k, self._config.n_candidates if reranks else 0),  # as repeats are left out
         )
         with stages.stage("retrieve"):
-            candidates = await self._retriever.retrieve(request, work)
+            candidates = distinct(await self._retriever.retrieve(request, work))
         degraded: tuple[str, ...] = ()
         if reranks:
             share = Work(tenant=work.tenant, deadline=deadline.share(self._config.rerank_share))

@@ -64,6 +64,7 @@ class OutcomeBody(Struct, frozen=True, kw_only=True):
     status: Status
     n_chunks: int
     n_tokens: int
+    near_duplicate_of: str | None
 
 
 class RecordBody(Struct, frozen=True, kw_only=True):
@@ -80,6 +81,7 @@ class RecordBody(Struct, frozen=True, kw_only=True):
     n_chunks: int
     n_chars: int
     duplicate_of: str | None
+    near_duplicate_of: str | None
     text: str | UnsetType = UNSET
 
 
@@ -100,6 +102,7 @@ def outcome_body(outcome: Outcome) -> OutcomeBody:
         status=outcome.status,
         n_chunks=outcome.n_chunks,
         n_tokens=outcome.n_tokens,
+        near_duplicate_of=outcome.near_duplicate_of,
     )
 
 

@@ -28,13 +28,13 @@ class CountingRetriever:
 @pytest.mark.parametrize(
     ("reranker", "rerank", "top_k", "looked_for"),
     [
-        (NoReranker(), True, 3, 3),
-        (ReversingReranker(), False, 3, 3),
+        (NoReranker(), True, 3, 6),
+        (ReversingReranker(), False, 3, 6),
         (ReversingReranker(), True, 3, 8),
-        (ReversingReranker(), True, 9, 9),
+        (ReversingReranker(), True, 9, 18),
     ],
 )
-async def test_candidates_beyond_those_given_are_looked_for_only_to_rerank_them(
+async def test_candidates_beyond_those_given_are_looked_for_to_rerank_them_and_to_leave_repeats_out(
     shelf: Shelf, query: Query, reranker: Reranker, rerank: bool, top_k: int, looked_for: int
 ) -> None:
     retriever = CountingRetriever(shelf.candidates("tower", "0123456789", list(range(1, 10))))
@@ -42,3 +42,14 @@ async def test_candidates_beyond_those_given_are_looked_for_only_to_rerank_them(
     found = await searcher.search(replace(query, top_k=top_k), Deadline.after(10), rerank=rerank)
     assert retriever.limits == [looked_for]
     assert len(found.candidates) == top_k
+
+
+async def test_a_repeated_passage_does_not_take_the_place_of_another(shelf: Shelf, query: Query) -> None:
+    again = [
+        *shelf.candidates("a", "same", []),
+        *shelf.candidates("b", "Same ", []),
+        *shelf.candidates("c", "other", []),
+    ]
+    searcher = Searcher(HashingEmbedder(), CountingRetriever(again), NoReranker(), AnswerConfig())
+    found = await searcher.search(replace(query, top_k=2), Deadline.after(10))
+    assert [candidate.passage.chunk.text for candidate in found.candidates] == ["same", "other"]
