@@ -88,6 +88,7 @@ _SAYS_TOO_LONG = re.compile(r"(?:prompt|input) is too long|input token count|max
 _SAYS_SPENT = re.compile(
     r"credit balance is too low|specified (?:workspace )?API usage limits|too many tokens per day", re.IGNORECASE
 )
+_SAYS_FILTERED = re.compile(r"blocked by (?:the |our )?content filter", re.IGNORECASE)
 _UNFIT_FOR_PRINT = re.compile(r"[^A-Za-z0-9_.:-]")
 
 _ADVICE: dict[FailureKind, str] = {
@@ -184,4 +185,6 @@ def _fault(status: int, words: frozenset[str], message: str) -> FailureKind:
         return "content_policy"
     if status == 404 or status < 400:
         return "model_missing"
+    if _SAYS_FILTERED.search(message):
+        return "content_policy"
     return "context_length" if _SAYS_TOO_LONG.search(message) else "rejected"

@@ -45,6 +45,7 @@ def test_an_error_inside_a_stream_stands_for_a_status(error, kind, status):
         ("This model's maximum context length is 4096 tokens.", "context_length"),
         ("Your credit balance is too low to access the Anthropic API.", "credentials"),
         ("You have reached your specified workspace API usage limits.", "credentials"),
+        ("Output blocked by content filtering policy", "content_policy"),
         ("messages: at least one message is required", "rejected"),
     ],
 )
