@@ -50,19 +50,22 @@ def answers(ctx: click.Context, folder: Path, limit: int | None, details: Path |
 @click.option("--keep", type=click.Path(path_type=Path, file_okay=False), help="Index into this folder and keep it.")
 @click.option("--compare", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="An earlier --json run.")
 @click.option("--gate", is_flag=True, help="Exit with 1 when a configuration loses more than 0.01 nDCG@10.")
+@click.option("--in-flight", type=click.IntRange(1), default=8, show_default=True, help="Queries asked at a time.")
 @options.as_json
 @click.pass_context
 def retrieval(
-    ctx: click.Context, folder: Path, keep: Path | None, compare: Path | None, gate: bool, as_json: bool
+    ctx: click.Context, folder: Path, keep: Path | None, compare: Path | None, gate: bool, in_flight: int, as_json: bool
 ) -> None:
     """Index the BEIR collection in FOLDER and measure dense, BM25, fused and reranked retrieval.
 
     With --gate alone the reranked order is held against the fused one, and the fused one against the better leg.
     """
     from rag.evals.collection import open_collection
+    from rag.evals.retrieval import read_report
 
-    settings = options.settings_of(ctx)
-    run(_retrieval(settings, open_collection(folder), keep, compare, gate=gate, as_json=as_json))
+    settings, collection = options.settings_of(ctx), open_collection(folder)
+    then = read_report(compare) if compare else None
+    run(_retrieval(settings, collection, keep, then, in_flight, gate=gate, as_json=as_json))
 
 
 @command.command("abstention")
@@ -78,15 +81,22 @@ def abstention(ctx: click.Context, folder: Path, seed: int, as_json: bool) -> No
 
 
 async def _retrieval(
-    settings: Settings, collection: "Collection", keep: Path | None, compare: Path | None, *, gate: bool, as_json: bool
+    settings: Settings,
+    collection: "Collection",
+    keep: Path | None,
+    then: "Report | None",
+    in_flight: int,
+    *,
+    gate: bool,
+    as_json: bool,
 ) -> int:
     from tempfile import TemporaryDirectory
 
     from rag.evals import retrieval as evals
 
     with TemporaryDirectory(prefix="groundwire-eval-") as passing:
-        report = await _measured(replace(settings, data_dir=keep or Path(passing)), collection, quiet=as_json)
-    then = msgspec.json.decode(await asyncio.to_thread(compare.read_bytes), type=evals.Report) if compare else None
+        settings = replace(settings, data_dir=keep or Path(passing))
+        report = await _measured(settings, collection, in_flight, quiet=as_json)
     changes = evals.compared(report, then) if then else evals.against_lower_stages(report)
     if as_json:
         click.echo(msgspec.json.encode(report))
@@ -98,7 +108,7 @@ async def _retrieval(
     return 1 if gate and lost else 0
 
 
-async def _measured(settings: Settings, collection: "Collection", *, quiet: bool) -> "Report":
+async def _measured(settings: Settings, collection: "Collection", in_flight: int, *, quiet: bool) -> "Report":
     from rich.progress import Progress
 
     from rag.compose import open_services
@@ -112,7 +122,9 @@ async def _measured(settings: Settings, collection: "Collection", *, quiet: bool
                 evals.drafts(collection), evals.TENANT, lambda _: progress.advance(indexing)
             )
             searching = progress.add_task("searching", total=len(collection.queries))
-            return await evals.evaluate(collection, services.searcher, indexed, lambda: progress.advance(searching))
+            return await evals.evaluate(
+                collection, services.searcher, indexed, in_flight=in_flight, told=lambda: progress.advance(searching)
+            )
 
 
 async def _abstention(settings: Settings, collection: "Collection", seed: int, *, as_json: bool) -> int:
@@ -154,15 +166,18 @@ def _print(report: "Report", changes: "Mapping[str, Interval]") -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("", *msgspec.to_builtins(next(iter(report.scores.values()))), title=report.collection)
-    for name, scores in report.scores.items():
+    table = Table("", *msgspec.to_builtins(report.dense), title=report.collection)
+    for name, scores in report.configurations().items():
         table.add_row(name, *(f"{value:.3f}" for value in msgspec.to_builtins(scores).values()))
     console = Console()
     console.print(table)
     for name, change in changes.items():
         console.print(f"{name}: {change.mean:+.3f} nDCG@10  (95 % {change.low:+.3f} to {change.high:+.3f})")
-    spent = "  ".join(f"{name} {1000 * seconds:.1f} ms" for name, seconds in report.seconds_per_query.items())
-    console.print(f"{report.queries} queries, {report.documents} documents; per query at 8 in flight: {spent}")
+    timings = report.timings
+    console.print(f"{report.queries} queries, {report.documents} documents, {timings.in_flight} queries in flight")
+    for name, spent in (("fused", timings.fused), ("reranked", timings.reranked)):
+        if spent:
+            console.print(f"{name}: {1000 * spent.p50_s:.1f} ms in the median, 95 % within {1000 * spent.p95_s:.1f} ms")
 
 
 async def _answers(settings: Settings, questions: "Sequence[Judged]", details: Path | None, *, as_json: bool) -> int:

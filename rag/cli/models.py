@@ -113,6 +113,12 @@ def _models(ctx: click.Context) -> list[ModelFolder]:
     return [*shipped_models(), *models_in(options.settings_of(ctx).models_dir)]
 
 
+def _figures(run: bytes) -> dict[str, Any]:
+    """What a run of `rag eval retrieval --json` found, less its hundreds of single queries."""
+    found = msgspec.json.decode(run, type=dict[str, Any])
+    return {name: value for name, value in found.items() if name != "per_query"}
+
+
 def _export(ctx: click.Context, name: str, folder: Path, output: Path | None, how: dict[str, Any]) -> None:
     """Exports `folder` and prints what to write into the settings."""
     from rag.infer.export import Recipe, export
@@ -131,7 +137,7 @@ def _export(ctx: click.Context, name: str, folder: Path, output: Path | None, ho
         licence=licence,
         source=source_of(name, folder),
         created=datetime.now(UTC).date().isoformat(),
-        metrics=msgspec.json.decode(metrics.read()) if metrics else {},
+        metrics=_figures(metrics.read()) if metrics else {},
         **how,
     )
     with warnings.catch_warnings():

@@ -4,9 +4,12 @@ import asyncio
 import itertools
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
 from statistics import fmean
 
 import msgspec
+import numpy as np
 from msgspec import Struct
 
 from ingest.draft import Draft
@@ -32,8 +35,8 @@ URI_PREFIX = "beir:"
 """Documents of a collection are indexed under this prefix and their id."""
 
 
-class QueryScores(Struct, frozen=True, kw_only=True):
-    """One query under one configuration."""
+class Scores(Struct, frozen=True, kw_only=True):
+    """One query, or the mean of many, under one configuration."""
 
     ndcg_10: float = msgspec.field(name="ndcg@10")
     recall_10: float = msgspec.field(name="recall@10")
@@ -41,19 +44,55 @@ class QueryScores(Struct, frozen=True, kw_only=True):
     mrr_10: float = msgspec.field(name="mrr@10")
 
 
-class Report(Struct, frozen=True, kw_only=True):
-    """A whole run. `intervals` holds each configuration against the one before it; it and `per_query` are nDCG@10."""
+class Latency(Struct, frozen=True, kw_only=True):
+    """How long one query took."""
 
+    mean_s: float
+    p50_s: float
+    p95_s: float
+
+
+class Timings(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the run took; queries were asked with `in_flight` of them at a time, and waited for each other."""
+
+    index_s: float
+    in_flight: int
+    fused: Latency
+    reranked: Latency | None = None
+
+
+class Report(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A whole run, in the shape of `--json`.
+
+    `intervals` holds each configuration against the one before it; it and `per_query` are nDCG@10. Without a reranker
+    there is no `reranked`.
+    """
+
+    dense: Scores
+    bm25: Scores
+    fused: Scores
+    reranked: Scores | None = None
     collection: str
     queries: int
     documents: int
     chunks: int
-    scores: dict[str, QueryScores]
     intervals: dict[str, Interval]
-    seconds_per_query: dict[str, float]
-    seconds_to_index: float
-    lineage: dict[str, str]
+    timings: Timings
+    versions: dict[str, str]
     per_query: dict[str, dict[str, float]]
+
+    def configurations(self) -> dict[str, Scores]:
+        """The scores by configuration, each built on the one before."""
+        found = {"dense": self.dense, "bm25": self.bm25, "fused": self.fused}
+        return found | {"reranked": self.reranked} if self.reranked else found
+
+
+def read_report(file: Path) -> Report:
+    """An earlier run. Raises ConfigError for anything else."""
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=Report)
+    except (msgspec.DecodeError, UnicodeDecodeError) as fault:
+        raise ConfigError(f"{file} is no run that `rag eval retrieval --json` wrote: {fault}") from fault
 
 
 async def drafts(collection: Collection) -> AsyncGenerator[Draft | Failure, None]:
@@ -66,7 +105,12 @@ async def drafts(collection: Collection) -> AsyncGenerator[Draft | Failure, None
 
 
 async def evaluate(
-    collection: Collection, searcher: Searcher, indexed: Indexed, told: Callable[[], None] = lambda: None
+    collection: Collection,
+    searcher: Searcher,
+    indexed: Indexed,
+    *,
+    in_flight: int = PARALLEL,
+    told: Callable[[], None] = lambda: None,
 ) -> Report:
     """The report of a collection that `indexed` says was indexed. `told` hears of every query that is done.
 
@@ -75,7 +119,7 @@ async def evaluate(
     if indexed.failed:
         raise ConfigError(f"{indexed.failed} documents could not be indexed, first: {indexed.failures[0].reason}")
     run = _Run(collection, searcher)
-    gate = asyncio.Semaphore(PARALLEL)
+    gate = asyncio.Semaphore(in_flight)
 
     async def one(query: str) -> None:
         async with gate:
@@ -83,21 +127,27 @@ async def evaluate(
         told()
 
     await asyncio.gather(*map(one, sorted(collection.queries)))
-    means, intervals = summarised(run.scores)
+    latencies = {name: latency(values) for name, values in run.spent_s.items() if values}
     return Report(
+        **{name: _mean(list(scores.values())) for name, scores in run.scores.items()},
         collection=collection.name,
         queries=len(collection.queries),
         documents=indexed.added + indexed.updated + indexed.unchanged + indexed.duplicate,
         chunks=indexed.chunks,
-        scores=means,
-        intervals=intervals,
-        seconds_per_query={name: fmean(values) for name, values in run.spent_s.items() if values},
-        seconds_to_index=indexed.seconds,
-        lineage={"embedder": searcher.embedder.name, "reranker": searcher.reranker.name},
+        intervals=intervals_between(run.scores),
+        timings=Timings(index_s=indexed.seconds, in_flight=in_flight, **latencies),
+        versions=versions_of(searcher),
         per_query={
             name: {query: each.ndcg_10 for query, each in sorted(scores.items())} for name, scores in run.scores.items()
         },
     )
+
+
+def versions_of(searcher: Searcher) -> dict[str, str]:
+    """What was measured: this package and the models with their revisions."""
+    return {
+        "groundwire": version("groundwire"), "embedder": searcher.embedder.name, "reranker": searcher.reranker.name,
+    }  # fmt: skip  # a list of three reads better in one row
 
 
 class _Run:
@@ -108,7 +158,7 @@ class _Run:
         self._searcher = searcher
         self._reranks = searcher.reranker.name != "none"
         stages = (*STAGES, "reranked") if self._reranks else STAGES
-        self.scores: dict[str, dict[str, QueryScores]] = {stage: {} for stage in stages}
+        self.scores: dict[str, dict[str, Scores]] = {stage: {} for stage in stages}
         self.spent_s: dict[str, list[float]] = {"fused": [], "reranked": []}
 
     async def ask(self, query: str) -> None:
@@ -137,9 +187,9 @@ def documents_by(candidates: Sequence[Candidate], origin: Origin) -> list[str]:
     return _distinct([candidate for _, candidate in sorted(placed, key=lambda place: place[0])])
 
 
-def scored(ranking: Sequence[str], grades: Mapping[str, int]) -> QueryScores:
+def scored(ranking: Sequence[str], grades: Mapping[str, int]) -> Scores:
     """The metrics of one ranking of documents."""
-    return QueryScores(
+    return Scores(
         ndcg_10=ndcg(ranking, grades, 10),
         recall_10=recall(ranking, grades, 10),
         recall_100=recall(ranking, grades, 100),
@@ -147,20 +197,22 @@ def scored(ranking: Sequence[str], grades: Mapping[str, int]) -> QueryScores:
     )
 
 
-def summarised(
-    per_query: Mapping[str, Mapping[str, QueryScores]],
-) -> tuple[dict[str, QueryScores], dict[str, Interval]]:
-    """Means by configuration, and the paired interval of each against the one before."""
-    means = {name: _mean(list(scores.values())) for name, scores in per_query.items()}
-    names = list(per_query)
+def intervals_between(per_query: Mapping[str, Mapping[str, Scores]]) -> dict[str, Interval]:
+    """The paired interval of each configuration against the one before."""
     intervals = {}
-    for before, after in itertools.pairwise(names):
+    for before, after in itertools.pairwise(per_query):
         queries = sorted(per_query[after])
         intervals[f"{after} - {before}"] = paired_interval(
             [per_query[after][query].ndcg_10 for query in queries],
             [per_query[before][query].ndcg_10 for query in queries],
         )
-    return means, intervals
+    return intervals
+
+
+def latency(spent_s: Sequence[float]) -> Latency:
+    """The mean, the median and the 95th percentile of some durations."""
+    p50_s, p95_s = (float(value) for value in np.percentile(spent_s, [50, 95]))
+    return Latency(mean_s=fmean(spent_s), p50_s=p50_s, p95_s=p95_s)
 
 
 def compared(now: Report, then: Report) -> dict[str, Interval]:
@@ -178,8 +230,8 @@ def compared(now: Report, then: Report) -> dict[str, Interval]:
 
 def against_lower_stages(report: Report) -> dict[str, Interval]:
     """The fused order against the better leg, and the reranked one against the fused."""
-    better = max(("dense", "bm25"), key=lambda leg: report.scores[leg].ndcg_10)
-    pairs = [("fused", better), *([("reranked", "fused")] if "reranked" in report.scores else [])]
+    better = "dense" if report.dense.ndcg_10 >= report.bm25.ndcg_10 else "bm25"
+    pairs = [("fused", better), *([("reranked", "fused")] if report.reranked else [])]
     changes = {}
     for after, before in pairs:
         queries = sorted(report.per_query[after])
@@ -199,8 +251,8 @@ def _distinct(candidates: Sequence[Candidate]) -> list[str]:
     return list(dict.fromkeys(candidate.passage.uri.removeprefix(URI_PREFIX) for candidate in candidates))
 
 
-def _mean(scores: Sequence[QueryScores]) -> QueryScores:
-    return QueryScores(
+def _mean(scores: Sequence[Scores]) -> Scores:
+    return Scores(
         ndcg_10=fmean(each.ndcg_10 for each in scores),
         recall_10=fmean(each.recall_10 for each in scores),
         recall_100=fmean(each.recall_100 for each in scores),
