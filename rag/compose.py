@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -312,7 +312,8 @@ def _build(settings: Settings) -> str:
 
 
 def _counter(tokenizer: Tokenizer) -> Callable[[str], int]:
-    return lambda text: len(tokenizer.encode(text, add_special_tokens=False))
+    """Remembers a few counts: the system part of every prompt is the same."""
+    return lru_cache(maxsize=8)(lambda text: len(tokenizer.encode(text, add_special_tokens=False)))
 
 
 def _count_attempt(metrics: Metrics, report: AttemptReport) -> None:

@@ -127,13 +127,13 @@ def _find(literal: str, text: str) -> tuple[int, int] | None:
 
 
 def _closest(claim: str, text: str) -> tuple[int, int]:
-    wanted = {word.lower() for word in _WORD.findall(claim)}
+    wanted = set(_WORD.findall(claim.lower()))
     spans = sentences(text)
     if not spans:
         return (0, len(text))
 
     def shared(span: tuple[int, int]) -> float:
-        words = {word.lower() for word in _WORD.findall(text, *span)}
+        words = set(_WORD.findall(text[span[0] : span[1]].lower()))
         return len(words & wanted) / (1 + len(words | wanted))
 
     return max(spans, key=shared)

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from rag.base.errors import ConfigError
 from rag.base.types import Prompt, Query, Source, Turn
+from rag.pipeline.context import SOURCE_OVERHEAD_TOKENS
 
 PROMPTS = Path(__file__).parent.parent / "prompts"
 _SECTION = re.compile(r"^# (system|user)[ \t]*\n", re.MULTILINE)
@@ -45,25 +46,30 @@ def render(
     temperature: float,
     count: Callable[[str], int],
 ) -> Prompt:
-    """The messages for a chat model. `count` measures tokens; history stands between the system and the user part."""
-    values = {"sources": "\n\n".join(map(_shown, sources)), "question": query.text}
-    user = _SLOT.sub(lambda slot: values[slot.group(1)], template.user)
-    messages = (
-        Turn(role="system", content=template.system),
-        *query.history,
-        Turn(role="user", content=user),
-    )
+    """The messages for a chat model; history stands between the system and the user part.
+
+    `count` measures tokens. What the sources have was counted when they were indexed: to count it again is half of all
+    the work for a question (1.1 of 2.4 ms, 2026-11).
+    """
+    system = Turn(role="system", content=template.system)
+    user = _filled(template, query.text, "\n\n".join(map(_shown, sources)))
+    counted = (template.system, *(turn.content for turn in query.history), _filled(template, query.text, ""))
     return Prompt(
         tenant=query.principal.tenant,
-        messages=messages,
+        messages=(system, *query.history, Turn(role="user", content=user)),
         template=template.name,
-        n_tokens=sum(count(message.content) for message in messages),
+        n_tokens=sum(map(count, counted)) + sum(source.n_tokens + SOURCE_OVERHEAD_TOKENS for source in sources),
         question=query.text,
         sources=tuple(sources),
         max_tokens=query.max_tokens or max_tokens,
         temperature=temperature if query.temperature is None else query.temperature,
         key_id=query.principal.key_id,
     )
+
+
+def _filled(template: Template, question: str, sources: str) -> str:
+    values = {"sources": sources, "question": question}
+    return _SLOT.sub(lambda slot: values[slot.group(1)], template.user)
 
 
 def _shown(source: Source) -> str:

@@ -5,7 +5,7 @@ from msgspec.structs import replace
 
 from rag.base.errors import ConfigError
 from rag.base.types import Query, Turn
-from rag.pipeline.context import choose_context
+from rag.pipeline.context import SOURCE_OVERHEAD_TOKENS, choose_context
 from rag.pipeline.prompt import load_template, render
 from tests.shelf import Shelf
 
@@ -21,8 +21,24 @@ def test_the_shipped_template_shows_sources_and_question(shelf: Shelf, query: Qu
     assert [message.role for message in prompt.messages] == ["system", "user", "assistant", "user"]
     assert "[1] Tower\nBuilt in 1889 {question} {sources}." in prompt.messages[-1].content, "text is never a template"
     assert prompt.messages[-1].content.endswith("Question: When was it built?")
-    assert prompt.n_tokens == sum(words(message.content) for message in prompt.messages)
     assert (prompt.max_tokens, prompt.temperature) == (99, 0.1)
+
+
+def test_tokens_are_counted_of_what_is_new_and_added_up_of_the_sources(shelf: Shelf, query: Query) -> None:
+    counted: list[str] = []
+
+    def count(text: str) -> int:
+        counted.append(text)
+        return words(text)
+
+    sources = choose_context(shelf.candidates("tower", "Built in 1889. " * 20, []), 1_000)
+    asked = replace(query, history=(Turn(role="user", content="The tower?"),))
+    prompt = render(load_template(), asked, sources, max_tokens=99, temperature=0.1, count=count)
+    assert prompt.n_tokens >= sum(words(message.content) for message in prompt.messages)
+    assert prompt.n_tokens == sum(map(words, counted)) + sum(
+        source.n_tokens + SOURCE_OVERHEAD_TOKENS for source in sources
+    )
+    assert not any("1889" in text for text in counted)
 
 
 def test_the_callers_parameters_win(query: Query) -> None:
