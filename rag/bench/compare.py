@@ -118,7 +118,8 @@ def ratios(runs: Sequence[Run]) -> list[Ratio]:
     found: list[Ratio] = []
     first = runs[0].server if runs else ""
     sound = [run for run in runs if not run.is_void and run.figures.latency]
-    for load, other in dict.fromkeys((run.load, run.server) for run in sound if run.server != first):
+    pairs = {(run.level, run.load, run.server): None for run in sound if run.server != first}
+    for _, load, other in sorted(pairs, key=lambda pair: pair[0]):
         for what in ("per_s", "p50", "p95"):
             ours = [_value(run, what) for run in sound if (run.server, run.load) == (first, load)]
             theirs = [_value(run, what) for run in sound if (run.server, run.load) == (other, load)]

@@ -16,6 +16,7 @@ from rag.cli.main import run
 if TYPE_CHECKING:
     from rag.bench.pace import Pace
     from rag.bench.report import Report
+    from rag.bench.upstream.script import Script
 
 
 @click.group("bench")
@@ -87,6 +88,34 @@ async def _search(folder: Path, index: Path | None, passages: int, peers: Sequen
         async with serving(setup, peers) as servers:
             title = f"/search, {'hybrid and reranked' if setup.rerank else 'hybrid'}"
             return _told(await _compared(title, servers, closed_loops(pace, searching(setup)), pace), given)
+
+
+@command.command("gateway")
+@click.option("--stream", is_flag=True, help="Ask for streams.")
+@click.option("--tokens", type=click.IntRange(0), default=16, show_default=True, help="Of each answer.")
+@click.option("--tokens-per-s", type=click.FloatRange(0), default=0.0, help="Of each stream [default: all at once].")
+@click.option("--peer", "peers", multiple=True, help="Another beside it: litellm, portkey.")
+@_measuring
+def gateway(stream: bool, tokens: int, tokens_per_s: float, peers: Sequence[str], **given: Any) -> None:
+    """Measure /v1/chat/completions in front of a simulated provider, with keys, rates, a budget and metrics on."""
+    from rag.bench.upstream.script import Script
+
+    run(_gateway(stream, Script(n_tokens=tokens, tokens_per_s=tokens_per_s), peers, given))
+
+
+async def _gateway(stream: bool, script: "Script", peers: Sequence[str], given: dict[str, Any]) -> int:
+    from msgspec.structs import replace
+
+    from rag.bench.gateway import PEERS, PROVIDER, Setup, added, serving
+    from rag.bench.pace import closed_loops
+
+    _known(peers, PEERS)
+    pace = _pace(given)
+    async with serving(Setup(stream=stream, script=script), [PROVIDER, *peers]) as (servers, asking):
+        title = f"/v1/chat/completions, {script.n_tokens} tokens, {'streamed' if stream else 'whole'}"
+        report = await _compared(title, servers, closed_loops(pace, asking), pace)
+    between = tuple(ratio for ratio in report.ratios if ratio.other != PROVIDER)
+    return _told(replace(report, ratios=between, notes=tuple(added(report.rows))), given)
 
 
 @command.command("load")
