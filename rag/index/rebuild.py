@@ -1,7 +1,7 @@
 """An embedded index built anew beside the one in use, and the one step from the old to the new."""
 
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -38,19 +38,29 @@ async def open_as_built(index: Path, config: EdgeConfig) -> AsyncIterator[EdgeSt
 
 
 def adopt(index: Path, built: Path) -> None:
-    """Puts the closed index in `built` in the place of the closed one in `index`.
+    """Puts the closed index in `built` in the place of the closed one in `index`, by all the steps of `adoption`."""
+    for _ in adoption(index, built):
+        pass
+
+
+def adoption(index: Path, built: Path) -> Iterator[str]:
+    """The steps from one index to the other, named as each is done.
 
     The manifest is what decides, and it is replaced in one step: killed before that the old index is in use, killed
-    after it the new one is. What is left of the other is removed by the next call.
+    after it the new one is. What is left of the other is removed by the next adoption.
     """
     new = _manifest(built)
     shard = f"shard-{uuid4().hex}"
     (built / new.shard).rename(index / shard)
+    yield "shard moved"
     write_manifest(index / MANIFEST, msgspec.structs.replace(new, shard=shard))
+    yield "manifest replaced"
     shutil.rmtree(built)
+    yield "remainder removed"
     for folder in index.iterdir():
         if folder.is_dir() and folder.name != shard:
             shutil.rmtree(folder)
+            yield "old shard removed"
 
 
 def _manifest(index: Path) -> Manifest:

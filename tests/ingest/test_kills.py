@@ -1,0 +1,85 @@
+"""Killed at every point of an update, and at every step from one index to the next."""
+
+import asyncio
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import pytest
+
+from ingest.draft import Draft
+from rag.index.rebuild import adoption
+from tests.indexing import all_records, an_indexer, content, run
+from tests.ingest.dying import AFTER, BEFORE, NEW, OLD, opened, seen
+
+MEMORY_DISK = Path("/dev/shm")  # each index is a hundred fsyncs
+POINTS = 14
+STEPS = ("none", "shard moved", "manifest replaced", "remainder removed", "old shard removed")
+
+
+@pytest.fixture(scope="module")
+def scene() -> Iterator[Path]:
+    """The index before an update, after it, and what is left of it by processes that were killed at each point."""
+    with tempfile.TemporaryDirectory(dir=MEMORY_DISK if MEMORY_DISK.is_dir() else None) as folder:
+        scene = Path(folder)
+        asyncio.run(_filled(scene / "before", BEFORE))
+        shutil.copytree(scene / "before", scene / "after")
+        asyncio.run(_filled(scene / "after", AFTER))
+        command = [sys.executable, "-m", "tests.ingest.dying", str(scene / "before"), str(scene)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
+        (scene / "endings").write_text(done.stdout)
+        yield scene
+
+
+async def _filled(folder: Path, drafts: list[Draft]) -> dict[str, object]:
+    store = await opened(folder)
+    await run(an_indexer(store), drafts)
+    held = await content(store)
+    await store.close()
+    return held
+
+
+def test_the_update_was_killed_at_every_point_and_nobody_saw_a_mixture(scene: Path) -> None:
+    endings = [line.rpartition(" ")[::2] for line in (scene / "endings").read_text().splitlines()]
+    assert [int(code) for _, code in endings] == [-signal.SIGKILL] * POINTS + [0]
+    assert {name.partition(" ")[0] for name, _ in endings[:-1]} == {"before", "after"}
+
+
+@pytest.mark.parametrize("point", range(POINTS))
+async def test_killed_at_any_point_one_version_stands_and_the_next_run_ends_as_if_undisturbed(
+    scene: Path, point: int
+) -> None:
+    await _require_one_version(scene / str(point))
+    assert await _filled(scene / str(point), AFTER) == await _filled(scene / "after", [])
+
+
+async def _require_one_version(folder: Path) -> None:
+    store = await opened(folder)
+    versions, text = await seen(store, "doc:a")
+    assert (len(versions), text in (OLD, NEW)) == (1, True)
+    records = await all_records(store)
+    by_id = {record.id: record for record in records.values()}
+    assert {"doc:a", "doc:b", "doc:c"} <= set(records)
+    for record in records.values():
+        holder = by_id[record.duplicate_of] if record.duplicate_of else record
+        versions, text = await seen(store, holder.uri)
+        assert (versions, len(text)) == ({holder.version}, holder.n_chars)
+    await store.close()
+
+
+@pytest.mark.parametrize("n_done", range(len(STEPS)), ids=STEPS)
+async def test_killed_on_the_way_to_a_new_index_one_of_both_is_in_use(tmp_path: Path, n_done: int) -> None:
+    index, built = tmp_path / "index", tmp_path / "index.next"
+    for folder, text in ((index, OLD), (built, NEW)):
+        await _filled(folder, [Draft(uri="doc:a", text=text)])
+    done = ["none", *islice(adoption(index, built), n_done)]
+    assert tuple(done) == STEPS[: n_done + 1]
+    store = await opened(index)
+    versions, text = await seen(store, "doc:a")
+    await store.close()
+    assert (len(versions), text) == (1, NEW if "manifest replaced" in done else OLD)
