@@ -1,6 +1,6 @@
 """The settings of the answer cache."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
@@ -9,6 +9,20 @@ Seconds = Annotated[float, Meta(gt=0)]
 
 class NoCacheConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="none"):
     """Answer every question anew. Equal questions in flight are still answered once."""
+
+
+class SemanticConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Whether an answer may serve another wording of its question.
+
+    "shadow" serves none and compares what it would have served with the answer that is made instead.
+    """
+
+    mode: Literal["off", "shadow", "on"] = "on"
+    min_similarity: Annotated[float, Meta(ge=0, le=1)] = 0.8
+    max_false_hit_rate: Annotated[float, Meta(gt=0, lt=1)] = 0.01
+    """How many loose hits, whose words differ, may be wrong, with 95 % confidence, for any to be served."""
+    verify_share: Annotated[float, Meta(ge=0, le=1)] = 0.01
+    """Of semantic hits: answered anew all the same, to know how many are wrong."""
 
 
 class MemoryConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="memory"):
@@ -20,6 +34,7 @@ class MemoryConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """For questions about the present: "today", "latest", "this week"."""
     model_ttl_s: dict[str, Seconds] = {}
     """In place of `ttl_s` for answers of these models."""
+    semantic: SemanticConfig = SemanticConfig()
     keep_personal: bool = False
     """Whether to keep what holds addresses, telephone, card or bank numbers, or comes from a personal document."""
 

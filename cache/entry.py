@@ -49,7 +49,7 @@ class Entry(Struct, frozen=True, kw_only=True):
         """About what it takes in memory."""
         texts = [self.question.text, self.answer.text, *(citation.quote for citation in self.answer.citations)]
         texts += [source.text for source in self.answer.sources]
-        fixed = ENTRY_OVERHEAD_BYTES + len(self.key.canonical) + self.question.vector.nbytes
+        fixed = ENTRY_OVERHEAD_BYTES + len(self.key.canonical) + 2 * self.question.vector.nbytes  # also in a matrix
         return fixed + sum(len(text.encode("utf-8", "surrogatepass")) for text in texts)
 
     @property

@@ -7,7 +7,9 @@ from collections.abc import Iterable, Iterator
 
 from cache.entry import Entry, Hit
 from cache.key import CacheKey
+from cache.nearest import Nearest
 from rag.base.deadline import Clock
+from rag.base.ports import Vectors
 
 
 class _Slot:
@@ -34,6 +36,7 @@ class AnswerMemory:
         self._max_bytes = max_bytes
         self._clock = clock
         self._slots: dict[bytes, _Slot] = {}
+        self._nearest: dict[tuple[bytes, int], Nearest] = {}
         self._by_document: defaultdict[str, set[bytes]] = defaultdict(set)
         self._queue: list[tuple[tuple[float, int], bytes]] = []
         self._floor = 0.0
@@ -55,6 +58,16 @@ class AnswerMemory:
         if max_age_s is not None and age_s > max_age_s:
             return None
         return Hit(entry=slot.entry, age_s=age_s)
+
+    def near(self, key: CacheKey, vector: Vectors, limit: int) -> list[Hit]:
+        """The entries of the key's scope whose questions are nearest, best first; none of them too old."""
+        nearest = self._nearest.get((key.scope, len(vector)))
+        found = nearest.find(vector, limit) if nearest else []
+        hits = [
+            Hit(entry=entry, age_s=self._age_s(entry), similarity=min(1.0, cosine))
+            for cosine, entry in ((cosine, self._slots[digest].entry) for cosine, digest in found)
+        ]
+        return [hit for hit in hits if hit.age_s < hit.entry.ttl_s]
 
     def use(self, entry: Entry) -> None:
         """Says that the entry was served."""
@@ -85,6 +98,8 @@ class AnswerMemory:
         self.n_bytes += slot.n_bytes
         for document in _documents(entry):
             self._by_document[document].add(digest)
+        vector = entry.question.vector
+        self._nearest.setdefault((entry.key.scope, len(vector)), Nearest(len(vector))).put(digest, vector)
         self._enqueue(slot.priority, digest)
         while self.n_bytes > self._max_bytes:
             self._evict()
@@ -95,6 +110,10 @@ class AnswerMemory:
         if slot is None:
             return False
         self.n_bytes -= slot.n_bytes
+        block = (slot.entry.key.scope, len(slot.entry.question.vector))
+        self._nearest[block].drop(digest)
+        if not len(self._nearest[block]):
+            del self._nearest[block]
         for document in _documents(slot.entry):
             held = self._by_document[document]
             held.discard(digest)

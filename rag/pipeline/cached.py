@@ -1,18 +1,20 @@
 """The recipe with a memory: a question is not answered twice while what its answer rests on is the same."""
 
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 
 from msgspec.structs import replace
 
 from cache import policy
 from cache.config import MemoryConfig
-from cache.entry import Hit, Question, context_of, entry_of
+from cache.entry import Hit, Question, context_of, entry_of, evidence_of
 from cache.evidence import same_context
 from cache.flights import Flights
 from cache.key import CacheKey, answer_key
 from cache.memory import AnswerMemory
+from cache.risk import Estimate, Ledger, Match, Observation, agree
+from cache.semantic import CANDIDATES, Asked, Verdict, judged
 from rag.base.deadline import Clock, Deadline
 from rag.base.types import Answer, Answered, AnswerEvent, CacheTier, Cited, Query, Recall, SourcesFound, TextDelta
 from rag.govern.access import readable_by
@@ -42,6 +44,8 @@ class CachedAnswerer:
         self._epoch = epoch
         self._build = build
         self._clock = clock
+        self._n_reworded = 0
+        self._ledger = Ledger(config.semantic.max_false_hit_rate)
         self._flights: Flights[AnswerEvent] = Flights()
 
     async def answer(self, query: Query, deadline: Deadline, *, stream: bool) -> AsyncGenerator[AnswerEvent, None]:
@@ -62,13 +66,17 @@ class CachedAnswerer:
                 yield event
             return
         if query.cache == "refresh":
-            self._memory.drop(key.digest)
+            self._forget(key.digest)
         flight = (key.canonical, stream, query.cache, query.cache_max_age_s, query.cache_min_similarity)
         async with aclosing(
             self._flights.join(flight, lambda: self._checked(key, query, deadline, stream=stream))
         ) as told:
             async for event in told:
                 yield event
+
+    def estimates(self) -> Mapping[Match, Estimate]:
+        """How often semantic hits were wrong, of those that were compared with an answer made anyway."""
+        return self._ledger.estimates()
 
     def _unchanged(self, key: CacheKey, query: Query) -> Hit | None:
         """The kept answer, if the index is as it was when that was found to hold."""
@@ -81,29 +89,75 @@ class CachedAnswerer:
     async def _checked(
         self, key: CacheKey, query: Query, deadline: Deadline, *, stream: bool
     ) -> AsyncGenerator[AnswerEvent, None]:
-        """The kept answer, if a fresh search finds for it what it was written from; else a new one from that search."""
+        """A kept answer that a fresh search supports; else a new one from that search."""
         epoch = self._epoch()  # before the search: what changes meanwhile makes the answer one of an earlier state
         prepared = await self._answerer.prepare(query, deadline)
-        recall = Recall(status="miss")
-        hit = self._memory.get(key, query.cache_max_age_s) if policy.reads(query) else None
-        if hit and same_context(hit.entry.evidence, context_of(prepared.prompt.sources)):
-            self._memory.check(hit.entry, epoch)
-            for event in self._replayed(hit, "exact"):
+        verdict, tier = self._looked_up(key, query, prepared, epoch)
+        if verdict.hit and verdict.rejected_by is None:
+            for event in self._replayed(verdict.hit, tier):
                 yield event
             return
-        if hit:
-            recall = replace(recall, rejected_by="evidence")
-            if not prepared.found.degraded:
-                self._memory.drop(key.digest)
+        recall = Recall(status="miss", similarity=verdict.similarity, rejected_by=verdict.rejected_by)
         async with aclosing(self._answerer.write(prepared, deadline, stream=stream)) as events:
             async for event in events:
                 if isinstance(event, Answered):
+                    self._learn(verdict, event.answer)
                     self._keep(key, query, prepared, event.answer, epoch)
                     yield Answered(answer=replace(event.answer, cache=recall))
                 elif isinstance(event, SourcesFound):
                     yield replace(event, cache=recall)
                 else:
                     yield event
+
+    def _looked_up(
+        self, key: CacheKey, query: Query, prepared: Prepared, epoch: int | None
+    ) -> tuple[Verdict, CacheTier]:
+        """What the memory has for the question now that the evidence is there."""
+        if not policy.reads(query):
+            return Verdict(), "exact"
+        hit = self._memory.get(key, query.cache_max_age_s)
+        if hit and same_context(hit.entry.evidence, context_of(prepared.prompt.sources)):
+            self._memory.check(hit.entry, epoch)
+            return Verdict(hit=hit), "exact"
+        if hit and not prepared.found.degraded:
+            self._forget(key.digest)
+        verdict = self._reworded(key, query, prepared)
+        if hit and verdict.hit is None:
+            verdict = Verdict(rejected_by="evidence")
+        return verdict, "semantic"
+
+    def _reworded(self, key: CacheKey, query: Query, prepared: Prepared) -> Verdict:
+        """The verdict on the nearest kept questions; a hit that is only to be compared has a `rejected_by`."""
+        config = self._config.semantic
+        if config.mode == "off" or prepared.found.degraded:
+            return Verdict()
+        asked = Asked(
+            text=prepared.found.question,
+            context=context_of(prepared.prompt.sources),
+            ranked=evidence_of(prepared.found.candidates),
+            min_similarity=max(config.min_similarity, query.cache_min_similarity or 0.0),
+            max_age_s=query.cache_max_age_s,
+        )
+        verdict = judged(asked, self._memory.near(key, prepared.found.vector, CANDIDATES), self._ledger)
+        if verdict.hit is None or verdict.rejected_by is not None:
+            return verdict
+        if config.mode == "shadow":
+            return replace(verdict, rejected_by="shadow")
+        self._n_reworded += 1
+        is_due = int(self._n_reworded * config.verify_share) > int((self._n_reworded - 1) * config.verify_share)
+        return replace(verdict, rejected_by="verification") if is_due else verdict
+
+    def _learn(self, verdict: Verdict, fresh: Answer) -> None:
+        """Compares an answer that was near with the one that was made all the same."""
+        if verdict.hit is None or verdict.similarity is None or fresh.degraded:
+            return
+        entry = verdict.hit.entry
+        right = agree(entry.answer, fresh)
+        self._ledger.observe(entry.key.digest, Observation(verdict.similarity, verdict.match, right))
+
+    def _forget(self, digest: bytes) -> None:
+        self._memory.drop(digest)
+        self._ledger.forget(digest)
 
     def _keep(self, key: CacheKey, query: Query, prepared: Prepared, answer: Answer, epoch: int | None) -> None:
         if not policy.writes(query) or policy.unfit(query, answer, self._config):

@@ -5,11 +5,11 @@ import asyncio
 import pytest
 from msgspec.structs import replace
 
-from cache.config import MemoryConfig
+from cache.config import MemoryConfig, SemanticConfig
 from cache.memory import AnswerMemory
 from rag.base.deadline import Deadline
 from rag.base.errors import Unavailable
-from rag.base.types import Answer, Answered, AnswerEvent, Candidate, Principal, Query, SourcesFound, TextDelta
+from rag.base.types import Answer, Answered, AnswerEvent, Candidate, Principal, Query, SourcesFound, TextDelta, Turn
 from rag.pipeline.answer import Answerer
 from rag.pipeline.cached import CachedAnswerer
 from rag.pipeline.shared import SharedAnswerer
@@ -161,3 +161,94 @@ async def test_without_a_memory_equal_questions_still_fly_together(
     assert len(model.prompts) == 1
     assert {answer.cache.status for answer in answers} == {"off"}
     assert (await ask(memory, replace(query, cache="off"))).text == "It was built in 1889. [1]"
+
+
+SEMANTIC = MemoryConfig(semantic=SemanticConfig(verify_share=0.0, min_similarity=0.3))
+REWORDED = "Hi, could you tell me when it was built?"
+
+
+async def test_another_wording_is_answered_from_memory(recipe: Answerer, model: ScriptedModel, query: Query) -> None:
+    memory = cached(recipe, config=SEMANTIC)
+    first = await ask(memory, query)
+    second = await ask(memory, replace(query, text=REWORDED))
+    assert (second.cache.status, second.cache.tier) == ("hit", "semantic")
+    assert second.cache.similarity is not None
+    assert 0.3 < second.cache.similarity < 1
+    assert (second.text, second.citations) == (first.text, first.citations)
+    assert len(model.prompts) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"text": "When was it not built?"}, "negation"),
+        ({"text": "When was it built here, exactly there?"}, None),
+        ({"text": "Why was it built?"}, "kind"),
+        ({"text": REWORDED, "cache_min_similarity": 0.99}, "similarity"),
+        ({"text": "zebra"}, "similarity"),
+        ({"text": REWORDED, "cache": "write"}, None),
+        ({"text": REWORDED, "principal": Principal(subject="bob", tenant="acme")}, None),
+        ({"text": REWORDED, "history": (Turn(role="user", content="About the tower"),)}, None),
+    ],
+)
+async def test_a_miss_says_what_spoke_against_the_nearest(
+    recipe: Answerer, query: Query, changes: dict[str, object], reason: str | None
+) -> None:
+    memory = cached(recipe, config=SEMANTIC)
+    await ask(memory, query)
+    recall = (await ask(memory, replace(query, **changes))).cache
+    if changes.get("text") == "When was it built here, exactly there?":
+        assert recall.tier == "semantic"
+        return
+    assert (recall.status, recall.rejected_by) == ("miss", reason)
+
+
+async def test_another_wording_is_held_against_the_evidence(shelf: Shelf, query: Query) -> None:
+    model = ScriptedModel("It was built. [1]")
+    candidates = shelf.candidates("tower", "It was built in 1889. It is tall.", [21])
+    memory = cached(answerer(candidates, model), config=SEMANTIC)
+    await ask(memory, query)
+    candidates[:] = shelf.candidates("news", "It was built in 1890.", [])
+    assert (await ask(memory, replace(query, text=REWORDED))).cache.rejected_by == "evidence"
+
+
+async def test_in_the_shadow_nothing_is_served_and_everything_compared(
+    recipe: Answerer, model: ScriptedModel, query: Query
+) -> None:
+    memory = cached(recipe, config=MemoryConfig(semantic=SemanticConfig(mode="shadow", min_similarity=0.3)))
+    await ask(memory, query)
+    assert (await ask(memory, replace(query, text=REWORDED))).cache.rejected_by == "shadow"
+    model.text = "Quite another answer this time. [1]"
+    assert (await ask(memory, replace(query, text=REWORDED + " Thanks"))).cache.rejected_by == "shadow"
+    strict = memory.estimates()["strict"]
+    assert (strict.n, strict.n_wrong) == (2, 1)
+
+
+async def test_some_hits_are_answered_anew_to_know_how_many_are_wrong(
+    recipe: Answerer, model: ScriptedModel, query: Query
+) -> None:
+    memory = cached(recipe, config=MemoryConfig(semantic=SemanticConfig(verify_share=0.25, min_similarity=0.3)))
+    await ask(memory, query)
+    wordings = replace(query, text=REWORDED, cache="read")
+    recalls = [(await ask(memory, wordings)).cache for _ in range(8)]
+    assert [recall.rejected_by for recall in recalls].count("verification") == 2
+    assert memory.estimates()["strict"].n == 2
+
+
+async def test_a_loose_match_is_served_once_enough_of_them_were_right(
+    recipe: Answerer, model: ScriptedModel, query: Query
+) -> None:
+    semantic = SemanticConfig(verify_share=0.0, min_similarity=0.3, max_false_hit_rate=0.3)
+    memory = cached(recipe, config=MemoryConfig(semantic=semantic))
+    await ask(memory, query)
+    wider = replace(query, text="When was it built of iron?", cache="read")
+    reasons = [(await ask(memory, wider)).cache.rejected_by for _ in range(12)]
+    assert reasons[:9] == ["wording"] * 9
+    assert reasons[9:] == [None] * 3, "0 wrong of 9 is below 0.3 with 95 % confidence"
+
+
+async def test_off_means_off(recipe: Answerer, model: ScriptedModel, query: Query) -> None:
+    memory = cached(recipe, config=MemoryConfig(semantic=SemanticConfig(mode="off")))
+    await ask(memory, query)
+    recall = (await ask(memory, replace(query, text=REWORDED))).cache
+    assert (recall.status, recall.similarity) == ("miss", None)
