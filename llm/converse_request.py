@@ -30,9 +30,10 @@ class _Text(Struct, frozen=True):
     text: str
 
 
-class _ToolResult(Struct, frozen=True, rename="camel"):
+class _ToolResult(Struct, frozen=True, omit_defaults=True, rename="camel"):
     tool_use_id: str
     content: list[_Text]
+    status: str | None = None
 
 
 class _Block(Struct, frozen=True, omit_defaults=True, kw_only=True, rename="camel"):
@@ -133,7 +134,8 @@ def _block(part: Part) -> _Block:
         case ToolCall():
             return _Block(tool_use=_ToolUse(portable(part.id), part.name, arguments_of(part)))
         case ToolResult():
-            return _Block(tool_result=_ToolResult(portable(part.id), [_Text(part.content)]))
+            status = "error" if part.is_failure else None
+            return _Block(tool_result=_ToolResult(portable(part.id), [_Text(part.content)], status))
 
 
 def _tool_config(options: Options) -> _ToolConfig | None:

@@ -117,7 +117,9 @@ def _part(part: Part, *, wants_signatures: bool) -> _Part:
             call = _FunctionCall(part.name, arguments_of(part))
             return _Part(function_call=call, thought_signature=signature or None)
         case ToolResult():
-            return _Part(function_response=_FunctionResponse(part.name, {"result": part.content}))
+            return _Part(
+                function_response=_FunctionResponse(part.name, {"error" if part.is_failure else "result": part.content})
+            )
 
 
 def _generation(prompt: Prompt, dialect: Dialect) -> _Generation:

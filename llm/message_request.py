@@ -39,9 +39,10 @@ class _ToolUse(Struct, frozen=True, tag_field="type", tag="tool_use"):
     input: Raw
 
 
-class _ToolResult(Struct, frozen=True, tag_field="type", tag="tool_result"):
+class _ToolResult(Struct, frozen=True, omit_defaults=True, tag_field="type", tag="tool_result"):
     tool_use_id: str
     content: str
+    is_error: bool = False
 
 
 _Block = _Text | _Image | _ToolUse | _ToolResult
@@ -135,7 +136,7 @@ def _block(part: Part) -> _Block:
         case ToolCall():
             return _ToolUse(portable(part.id), part.name, arguments_of(part))
         case ToolResult():
-            return _ToolResult(portable(part.id), part.content)
+            return _ToolResult(portable(part.id), part.content, part.is_failure)
 
 
 def _tools(options: Options) -> list[_Tool] | None:

@@ -23,6 +23,7 @@ class ToolResult(Struct, frozen=True):
     id: str
     name: str
     content: str
+    is_failure: bool = False
 
 
 Part = str | Image | ToolCall | ToolResult
@@ -119,7 +120,7 @@ def _parts(turns: Sequence[Turn], names: Mapping[str, str]) -> Iterator[Part]:
 
 def _said(turn: Turn, names: Mapping[str, str]) -> Iterator[Part]:
     if turn.role == "tool":
-        yield ToolResult(turn.tool_call_id, names.get(turn.tool_call_id, ""), turn.content)
+        yield ToolResult(turn.tool_call_id, names.get(turn.tool_call_id, ""), turn.content, turn.is_failure)
         return
     yield from text_and_images(turn)
     yield from turn.tool_calls

@@ -164,7 +164,8 @@ class Candidate(Struct, frozen=True, kw_only=True):
 class Turn(Struct, frozen=True, kw_only=True):
     """One message of a conversation.
 
-    An assistant may have made `tool_calls`; a turn of the role "tool" is the result of the one named `tool_call_id`.
+    An assistant may have made `tool_calls`; a turn of the role "tool" is the result of the one named `tool_call_id`,
+    or, with `is_failure`, tells why there is none.
     """
 
     role: Speaker
@@ -172,6 +173,7 @@ class Turn(Struct, frozen=True, kw_only=True):
     images: tuple[Image, ...] = ()
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str = ""
+    is_failure: bool = False
 
 
 class Query(Struct, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ from litestar.plugins import PluginProtocol
 from litestar.plugins.core import MsgspecDIPlugin
 
 from rag.compose import Services
+from rag.serve.anthropic.routes import anthropic_routes
 from rag.serve.ask import ask
 from rag.serve.bodies import BODY_TIMEOUT_S, JsonRequest
 from rag.serve.documents import documents_router
@@ -44,6 +45,7 @@ def create_app(services: Services, *, version: str) -> Litestar:
             readyz,
             metrics,
             *openai_routes(services),
+            *anthropic_routes(services),
         ],
         dependencies={
             "services": Provide(provide_services, sync_to_thread=False),

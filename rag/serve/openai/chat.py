@@ -5,8 +5,9 @@ import time
 from rag.serve.gateway.call import Call, Reply, Work
 from rag.serve.gateway.said import whole
 from rag.serve.gateway.talk import talk
+from rag.serve.gateway.written import written
 from rag.serve.openai.chat_body import ChatBody, prompt_of
-from rag.serve.openai.chat_reply import ChunkWriter, Head, chunks, completion
+from rag.serve.openai.chat_reply import ChunkWriter, Head, completion
 
 
 def chat(call: Call, body: ChatBody) -> Work:
@@ -16,7 +17,7 @@ def chat(call: Call, body: ChatBody) -> Work:
     head = Head(f"chatcmpl-{call.request_id}", int(time.time()), body.model)
     if body.stream:
         asks_usage = bool(body.stream_options and body.stream_options.include_usage)
-        return chunks(events, ChunkWriter(head, include_usage=asks_usage))
+        return written(events, ChunkWriter(head, include_usage=asks_usage))
 
     async def answer() -> Reply:
         said = await whole(events)

@@ -1,15 +1,13 @@
 """An answer in the shape of OpenAI's chat completions: one object, or chunks as it is written."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import aclosing
-from typing import Any, cast
+from collections.abc import Sequence
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from rag.base.chat import ReasoningDelta, ToolCallDelta
-from rag.base.errors import BadDependency
 from rag.base.types import Answered, Citation, Finished, StopReason, TextDelta, Usage
+from rag.serve.gateway.notes import Notes, notes_of
 from rag.serve.gateway.said import Said, cites
 from rag.serve.gateway.talk import TalkEvent
 
@@ -78,13 +76,6 @@ class _Choice(Struct, frozen=True, kw_only=True):
     message: _Message
     logprobs: None = None
     finish_reason: str
-
-
-class Notes(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What Groundwire adds: parameters that the provider has no place for, and stages that did less than asked."""
-
-    dropped: tuple[str, ...] = ()
-    degraded: tuple[str, ...] = ()
 
 
 class _Completion(Struct, frozen=True, kw_only=True):
@@ -187,25 +178,6 @@ class ChunkWriter:
         return chunk + b"data: [DONE]\n\n"
 
 
-async def chunks(events: AsyncIterator[TalkEvent], writer: ChunkWriter) -> AsyncGenerator[bytes, None]:
-    """The answer as server-sent events. Nothing is sent before the model has begun: until then a failure has a status.
-
-    Raises BadDependency for what stops without an end, and what the events raise.
-    """
-    began = False
-    async with aclosing(cast("Any", events)):  # every stream of events is a generator
-        async for event in events:
-            data = writer.write(event)
-            if data and not began:
-                began = True
-                data = writer.first() + data
-            if data:
-                yield data
-            if isinstance(event, Finished):
-                return
-    raise BadDependency("the answer was cut off before its end")
-
-
 def usage_of(usage: Usage) -> ChatUsage:
     """The tokens as OpenAI counts them: the parts are within the sums."""
     return ChatUsage(
@@ -220,11 +192,6 @@ def usage_of(usage: Usage) -> ChatUsage:
 def finish_of(finished: Finished) -> str:
     """Why the answer ended, in OpenAI's words, which know no documents that do not say."""
     return _FINISHES.get(finished.reason, finished.reason)
-
-
-def notes_of(dropped: tuple[str, ...], degraded: tuple[str, ...]) -> Notes | UnsetType:
-    """What Groundwire adds, where there is anything."""
-    return Notes(dropped=dropped, degraded=degraded) if dropped or degraded else UNSET
 
 
 def annotations_of(text: str, citations: Sequence[Citation]) -> tuple[Annotation, ...]:

@@ -44,6 +44,7 @@ class CalledFunction(Struct, frozen=True, forbid_unknown_fields=True):
 
     name: str
     arguments: str
+    parsed_arguments: Ignored = None
 
 
 class CallBody(Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="function"):
@@ -85,6 +86,7 @@ class AssistantMessage(Struct, frozen=True, forbid_unknown_fields=True, tag_fiel
     annotations: Ignored = None
     reasoning: Ignored = None
     reasoning_content: Ignored = None
+    parsed: Ignored = None
     audio: None = None
     function_call: None = None
 

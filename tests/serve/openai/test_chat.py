@@ -3,8 +3,7 @@ import json
 
 import pytest
 
-from llm.extractive import NAME
-from rag.base.chat import ReasoningDelta, ToolCallDelta
+from llm.failures import Failure, as_error
 from rag.base.errors import (
     BadDependency,
     DeadlineExceeded,
@@ -15,58 +14,13 @@ from rag.base.errors import (
     TooLarge,
     Unavailable,
 )
-from rag.base.types import Finished, SourcesFound, TextDelta, Usage
+from rag.base.types import Finished, SourcesFound, TextDelta
 from rag.govern.limits import Limits
-from tests.fakes import ScriptedModel
+from tests.serve.gateway.playing import CALLING, playing
 from tests.serve.gateway.test_tasks import TITLE
-from tests.serve.stage import ANSWER, EVENTS, READS, SOURCE, StageAnswerer, client_of, services, until
+from tests.serve.stage import ANSWER, EVENTS, READS, SOURCE, StageAnswerer, client_of, until
 
 PATH = "/v1/chat/completions"
-USAGE = Usage(input_tokens=10, output_tokens=4, cached_tokens=6, reasoning_tokens=1)
-CALLING = (
-    ReasoningDelta(text="hm"),
-    TextDelta(text="Let me look."),
-    ToolCallDelta(index=0, id="c1", name="look"),
-    ToolCallDelta(index=0, arguments='{"at":'),
-    ToolCallDelta(index=0, arguments=" 1}"),
-    USAGE,
-    Finished(reason="tool_calls", model="m", dropped=("seed",)),
-)
-
-
-class PlayingModel:
-    """Plays `events`, raising those that are errors; `gate` holds back all but the first."""
-
-    name = "playing@1"
-
-    def __init__(self, *events):
-        self.events = events
-        self.prompts = []
-        self.gate = asyncio.Event()
-        self.gate.set()
-        self.closed = asyncio.Event()
-
-    async def stream(self, prompt, deadline):
-        self.prompts.append(prompt)
-        try:
-            for number, event in enumerate(self.events):
-                if isinstance(event, BaseException):
-                    raise event
-                if number:
-                    await self.gate.wait()
-                yield event
-        finally:
-            self.closed.set()
-
-
-class Quoting(ScriptedModel):
-    name = NAME
-
-
-def playing(*events, **changes):
-    model = PlayingModel(*events)
-    models = {"extractive": Quoting("x"), "big": model}
-    return model, services(models=models, **changes)
 
 
 def asking(model="big", text="Hi", **members):
@@ -160,8 +114,29 @@ async def test_a_failure_before_the_first_word_has_its_status_and_openai_s_shape
     assert (response.status_code, told["type"], told["code"]) == (status, kind, code)
     assert told["request_id"] == response.headers["x-request-id"]
     assert "secret" not in response.text
-    assert response.headers.get("retry-after") == ("7" if hasattr(error, "retry_after_s") else None)
+    assert response.headers.get("retry-after") == ("7" if getattr(error, "retry_after_s", None) else None)
     assert told["param"] == ("messages.0.content" if isinstance(error, InvalidInput) else None)
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "code"),
+    [
+        ("context_length", 400, "context_length_exceeded"),
+        ("content_policy", 400, "content_filter"),
+        ("model_missing", 404, "model_not_found"),
+        ("rejected", 400, "invalid_request"),
+        ("credentials", 503, "upstream_unavailable"),
+        ("overload", 503, "upstream_unavailable"),
+        ("rate_limit", 429, "rate_limit_exceeded"),
+    ],
+)
+async def test_a_provider_s_refusal_of_the_request_is_the_caller_s_to_mend(kind, status, code):
+    _, staged = playing(as_error(Failure(kind=kind, status=400), "model 'm'"))
+    async with client_of(staged) as client:
+        response = await client.post(PATH, json=asking())
+        as_message = await client.post("/v1/messages", json=asking(max_tokens=5))
+    assert (response.status_code, response.json()["error"]["code"]) == (status, code)
+    assert as_message.status_code == status
 
 
 async def test_a_failure_in_mid_stream_is_an_error_event_and_never_a_clean_end():

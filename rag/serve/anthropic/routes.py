@@ -1,0 +1,31 @@
+"""The routes for Anthropic's clients."""
+
+from litestar.handlers import ASGIRouteHandler
+
+from rag.compose import Services
+from rag.serve.anthropic.errors import ANTHROPIC
+from rag.serve.anthropic.messages_body import MessagesBody, prompt_of
+from rag.serve.anthropic.messages_reply import EventWriter, message
+from rag.serve.gateway.call import Call, Reply, Work, post
+from rag.serve.gateway.said import whole
+from rag.serve.gateway.talk import talk
+from rag.serve.gateway.written import written
+
+
+def anthropic_routes(services: Services) -> list[ASGIRouteHandler]:
+    """The routes, over services that are open."""
+    return [post("/v1/messages", ANTHROPIC, services, MessagesBody, messages)]
+
+
+def messages(call: Call, body: MessagesBody) -> Work:
+    """The answer, as one message or as its events. Raises InvalidInput, NotFound."""
+    prompt = prompt_of(body, call.principal)
+    events = talk(call.services, call.principal, body.model, prompt, call.request_id)
+    message_id = f"msg_{call.request_id}"
+    if body.stream:
+        return written(events, EventWriter(message_id, body.model, prompt.n_tokens))
+
+    async def answer() -> Reply:
+        return Reply(body=message(message_id, body.model, await whole(events)))
+
+    return answer()
