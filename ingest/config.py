@@ -37,6 +37,10 @@ class IngestConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """A longer line of a JSONL file is refused; the others are read."""
     max_text_chars: Positive = 32 * 2**20
     """A document that holds more text than this is refused."""
+    allow_private_addresses: bool = False
+    """Whether a url may lead to an address that is not public: loopback, private networks, metadata services."""
+    fetch_timeout_s: Seconds = 60.0
+    """How long fetching one url may take, with redirects, robots.txt and its crawl-delay."""
     n_parsers: Annotated[int, Meta(ge=1, le=64)] = 2
     """Worker processes that parse files."""
     parse_timeout_s: Seconds = 120.0

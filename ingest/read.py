@@ -6,7 +6,9 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 
@@ -14,11 +16,15 @@ from ingest.config import IngestConfig
 from ingest.draft import Draft
 from ingest.jsonl import read_jsonl, superseded
 from ingest.outcome import Failure
-from ingest.parse.formats import JSON_LINES, suffix
+from ingest.parse.formats import JSON_LINES, name_for, suffix
+from ingest.parse.parsed import Parsed
 from ingest.parse.pool import ParserPool
-from ingest.sources import FileSource, Source, StreamSource
-from rag.base.errors import IngestError, TransientIngestError
+from ingest.sources import FileSource, Source, StreamSource, UrlSource
+from rag.base.errors import IngestError, PermanentIngestError, TransientIngestError
 from rag.base.types import EVERYONE, Metadata
+
+if TYPE_CHECKING:
+    from ingest.web import WebReader
 
 LINES_AT_A_TIME = 64
 """JSONL is read in a thread; so many documents are handed over at once."""
@@ -37,11 +43,13 @@ class SourceReader:
         *,
         acl: tuple[str, ...] = (EVERYONE,),
         metadata: Metadata | None = None,
+        web: "WebReader | None" = None,
     ) -> None:
         self._pool = pool
         self._config = config
         self._acl = acl
         self._metadata = dict(metadata or {})
+        self._web = web
 
     async def read(self, sources: AsyncIterator[Source | Failure]) -> AsyncGenerator[Item, None]:
         """A draft or a Failure for every document, in the order of the sources."""
@@ -67,11 +75,15 @@ class SourceReader:
     def _started(self, source: Source | Failure) -> asyncio.Task[Item] | None:
         if isinstance(source, FileSource) and suffix(source.path) not in JSON_LINES:
             return asyncio.create_task(self._parsed(source))
+        if isinstance(source, UrlSource):
+            return asyncio.create_task(self._parsed(source))
         return None
 
-    async def _parsed(self, source: FileSource) -> Item:
+    async def _parsed(self, source: FileSource | UrlSource) -> Item:
         try:
-            parsed = await self._pool.parse_file(source.path)
+            parsed, modified_at = await (
+                self._of_file(source) if isinstance(source, FileSource) else self._of_url(source)
+            )
         except IngestError as error:
             transient = isinstance(error, TransientIngestError)
             return Failure(uri=source.uri, reason=str(error), transient=transient, source=source.uri)
@@ -82,22 +94,32 @@ class SourceReader:
             format=parsed.format,
             acl=self._acl,
             metadata=self._metadata | parsed.metadata,
-            updated_at=source.modified_at,
+            updated_at=modified_at,
             source=source.uri,
         )
+
+    async def _of_file(self, source: FileSource) -> tuple[Parsed, datetime]:
+        return await self._pool.parse_file(source.path), source.modified_at
+
+    async def _of_url(self, source: UrlSource) -> tuple[Parsed, datetime]:
+        if self._web is None:
+            raise PermanentIngestError("urls are not read here")
+        fetched = await self._web.fetch(source.uri)
+        name = name_for(PurePosixPath(unquote(urlsplit(source.uri).path)).name, fetched.media_type)
+        return await self._pool.parse_bytes(fetched.data, name), fetched.modified_at
 
     async def _items(self, source: Source | Failure, task: asyncio.Task[Item] | None) -> AsyncGenerator[Item, None]:
         if task is not None:
             yield await task
         elif isinstance(source, Failure):
             yield source
-        else:
+        elif not isinstance(source, UrlSource):
             lines = self._lines(source)
             while batch := await asyncio.to_thread(lambda: list(itertools.islice(lines, LINES_AT_A_TIME))):
                 for item in batch:
                     yield item
 
-    def _lines(self, source: Source) -> Iterator[Item]:
+    def _lines(self, source: FileSource | StreamSource) -> Iterator[Item]:
         try:
             with ExitStack() as stack:
                 limit, skipped = self._config.max_line_bytes, frozenset[int]()

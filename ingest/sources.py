@@ -1,4 +1,4 @@
-"""Where documents come from: files, folders, patterns and standard input."""
+"""Where documents come from: files, folders, patterns, urls and standard input."""
 
 import glob
 import itertools
@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
-from urllib.parse import urlsplit
+from urllib.parse import urldefrag, urlsplit
 from urllib.request import url2pathname
 
 from msgspec import Struct
@@ -47,11 +47,18 @@ class StreamSource(Struct, frozen=True, kw_only=True):
     stamp: str = ""
 
 
-Source = FileSource | StreamSource
+class UrlSource(Struct, frozen=True, kw_only=True):
+    """A page or file on the web. Without a stamp: it is fetched each time, and indexed when its content is another."""
+
+    uri: str
+    stamp: str = ""
+
+
+Source = FileSource | StreamSource | UrlSource
 
 
 def find(patterns: Sequence[str], stdin: BinaryIO) -> Iterator[Source | Failure]:
-    """The sources that paths, globs and "-" name: in the order given, folders by name, every file once.
+    """The sources that paths, globs, urls and "-" name: in the order given, folders by name, every file once.
 
     What is missing or unreadable is a Failure. Raises InvalidInput for a pattern that is empty or matches nothing.
     """
@@ -59,6 +66,9 @@ def find(patterns: Sequence[str], stdin: BinaryIO) -> Iterator[Source | Failure]
     for pattern in patterns:
         if pattern == STDIN:
             yield StreamSource(uri="stdin:", stream=stdin)
+            continue
+        if is_url(pattern):
+            yield UrlSource(uri=urldefrag(pattern).url)
             continue
         for path in _expanded(pattern):
             for found in _walk(path, frozenset()):
@@ -68,7 +78,9 @@ def find(patterns: Sequence[str], stdin: BinaryIO) -> Iterator[Source | Failure]
 
 
 def scope_of(pattern: str) -> str:
-    """The uri that everything found by the path or glob is or lies below."""
+    """The uri that everything found by the path, glob or url is or lies below."""
+    if is_url(pattern):
+        return urldefrag(pattern).url
     path = os.path.expanduser(pattern)  # noqa: PTH111 - as above
     if not os.path.lexists(path) and glob.has_magic(path):
         parts = itertools.takewhile(lambda part: not glob.has_magic(part), Path(path).parts)
@@ -77,8 +89,13 @@ def scope_of(pattern: str) -> str:
 
 
 def is_there(uri: str) -> bool:
-    """Whether the file of that uri still exists."""
-    return os.path.lexists(url2pathname(urlsplit(uri).path))
+    """Whether the file of that uri still exists; of a url nobody knows, so it counts as there."""
+    return is_url(uri) or os.path.lexists(url2pathname(urlsplit(uri).path))
+
+
+def is_url(pattern: str) -> bool:
+    """Whether it names something on the web."""
+    return pattern.lower().startswith(("http://", "https://"))
 
 
 def _expanded(pattern: str) -> list[str]:

@@ -27,7 +27,7 @@ CALLED_ONCE = {"__init__", "open", "open_store", "render"}  # in compose or in t
 
 # Each vendor's library has one home; a path without a suffix is a package, and all of it may import the vendor.
 HOMES = {
-    "aiohttp": {"rag/infer/transport.py"},
+    "aiohttp": {"rag/infer/transport.py", "ingest/web.py"},
     "botocore": {"llm/sigv4.py"},
     "granian": {"rag/serve/server.py"},
     "httpx_aiohttp": {"rag/infer/transport.py"},

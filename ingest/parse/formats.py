@@ -56,6 +56,25 @@ JSON_LINES: Final = frozenset({"jsonl", "ndjson"})
 """Suffixes of files that hold one document in each line; `ingest.jsonl` reads them."""
 
 
+_BY_MEDIA_TYPE: Final = {
+    **{each.media_type: name for name, each in _BY_SUFFIX.items() if each.media_type and name not in {"htm", "xhtml"}},
+    "application/xhtml+xml": "html",
+    "text/plain": "txt",
+    "text/markdown": "md",
+    "text/csv": "csv",
+    "application/json": "json",
+}
+
+
+def name_for(path: str, media_type: str) -> str:
+    """A name that says of what type something is that came with a media type; where that says nothing, the path."""
+    known = _BY_MEDIA_TYPE.get(media_type)
+    # Hosts call much text/plain that its name knows better, such as Markdown and code.
+    if known is None or (known == "txt" and suffix(path) in _BY_SUFFIX):
+        return path
+    return f"{path}.{known}"
+
+
 def suffix(name: str) -> str:
     """The part after the last dot in lower case; of a name without one the whole name, as for "Makefile"."""
     path = PurePath(name)

@@ -4,6 +4,7 @@ import asyncio
 import re
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from ingest.outcome import Outcome, Report
     from ingest.pipeline import Progress
     from ingest.read import SourceReader
+    from ingest.sources import is_url
     from ingest.sync import Synchroniser
 
 _COUNTS = ("added", "updated", "unchanged", "duplicate", "near_duplicate", "skipped", "deleted", "failed")
@@ -48,7 +50,7 @@ def _grants(_: click.Context, option: click.Parameter, given: tuple[str, ...]) -
 
 
 @click.command("ingest")
-@click.argument("sources", nargs=-1, required=True, metavar="PATH|GLOB|-...")
+@click.argument("sources", nargs=-1, required=True, metavar="PATH|GLOB|URL|-...")
 @click.option("--tenant", default="default", show_default=True, help="Whose documents they are.")
 @click.option(
     "--acl",
@@ -86,7 +88,7 @@ def command(
     every_s: float,
     as_json: bool,
 ) -> None:
-    """Read documents into the index: files, folders, globs, or JSON lines from standard input (-).
+    """Read documents into the index: files, folders, globs, URLs, or JSON lines from standard input (-).
 
     What has not changed since the last time is left alone. A document that cannot be indexed is reported, the others
     go on, and the exit code is 1; so it is when there is nothing to read. While a server holds the data folder, the
@@ -117,11 +119,18 @@ async def _ingest(settings: Settings, wanted: Wanted) -> int:
     from ingest.sync import Synchroniser, recipe_of
     from rag.cli.connection import indexing
 
-    async with indexing(settings, wanted.tenant) as index, ParserPool(settings.ingest) as pool:
+    async with AsyncExitStack() as stack:
+        index = await stack.enter_async_context(indexing(settings, wanted.tenant))
+        pool = await stack.enter_async_context(ParserPool(settings.ingest))
+        web = None
+        if any(map(is_url, wanted.sources)):
+            from ingest.web import open_web
+
+            web = await stack.enter_async_context(open_web(settings.ingest))
         with SourceMemory(settings.data_dir / FILE_NAME) as memory:
             recipe = recipe_of(settings.ingest, settings.embedder, wanted.acl, wanted.metadata)
             synchroniser = Synchroniser(index, memory, wanted.tenant, recipe)
-            reader = SourceReader(pool, settings.ingest, acl=wanted.acl, metadata=wanted.metadata)
+            reader = SourceReader(pool, settings.ingest, acl=wanted.acl, metadata=wanted.metadata, web=web)
             if wanted.dry_run:
                 return await _compare(synchroniser, wanted)
             code = await _once(synchroniser, reader, wanted)
