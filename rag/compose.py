@@ -56,6 +56,7 @@ from rag.records.database import open_database
 from rag.records.entry import entry_of
 from rag.records.feedback import FeedbackBook
 from rag.records.log import open_request_log
+from rag.reload import Reloader
 from rag.settings import Settings
 from rag.telemetry import names
 from rag.telemetry.measured import MeasuredAnswers
@@ -89,6 +90,9 @@ class Services:
     """The tokens of each text as the embedder's model reads it, special ones included, however long."""
     answerer: Answers
     models: Mapping[str, ChatModel]
+    registry: ModelRegistry
+    """The same, for those who look behind the names."""
+    reloader: Reloader
     default_model: str
     indexer: Indexer
     library: Library
@@ -126,15 +130,14 @@ def key_ring(settings: Settings, local_token: str) -> KeyRing:
     return KeyRing(keys)
 
 
-def catalogue_of(settings: Settings) -> Catalogue:
-    """The models and routes that the settings ask for; the extractive model is always among them."""
-    models = {EXTRACTIVE: ExtractiveConfig(), **settings.models}
-    return Catalogue(models=models, routes=settings.routes, routing=settings.routing)
-
-
 @asynccontextmanager
-async def open_services(settings: Settings, keys: KeyRing) -> AsyncIterator[Services]:
-    """Opens everything, warmed up and measured, and closes it in reverse. Raises ConfigError, Unavailable."""
+async def open_services(
+    settings: Settings, keys: KeyRing, read: Callable[[], Settings] | None = None
+) -> AsyncIterator[Services]:
+    """Opens everything, warmed up and measured, and closes it in reverse. Raises ConfigError, Unavailable.
+
+    `read` gives the settings anew, for those that can change while all of this is open.
+    """
     startup, metrics, health = Stages(), Metrics(), Health()
     on_batch = partial(_count_batch, metrics)
     book, meters = AccountBook(keys.configs, settings.accounts), Meters()
@@ -153,9 +156,7 @@ async def open_services(settings: Settings, keys: KeyRing) -> AsyncIterator[Serv
         answers, written = _with_memory(_answerer(settings, searcher, models, tokenizer, store.name), store, settings)
         indexer = Indexer(embedder, written, tokenizer, settings.ingest)
         tell, feedback = await enter(_open_request_log(settings, metrics))
-        metrics.watch(lambda: health.ready)
-        _tell_start(metrics, startup, (embedder.name, reranker.name, store.name))
-        health.warmed_up()
+        _tell_start(metrics, health, startup, (embedder.name, reranker.name, store.name))
         yield Services(
             keys=keys,
             book=book,
@@ -169,6 +170,8 @@ async def open_services(settings: Settings, keys: KeyRing) -> AsyncIterator[Serv
             count_tokens=partial(lengths_of, tokenizer),
             answerer=MeasuredAnswers(_permitted(answers, book, settings), metrics, tell=tell),
             models=models,
+            registry=models,
+            reloader=Reloader(settings, lambda changed: models.exchange(_catalogue(changed)), read),
             default_model=settings.answer.model,
             indexer=indexer,
             library=Library(indexer, written),
@@ -201,6 +204,12 @@ async def open_rebuild(settings: Settings) -> AsyncIterator[Rebuild]:
         yield Rebuild(old=old, indexer=Indexer(embedder, new, tokenizer, settings.ingest), adopt=step_over)
 
 
+def _catalogue(settings: Settings) -> Catalogue:
+    """The models and routes that the settings ask for; the extractive model is always among them."""
+    models = {EXTRACTIVE: ExtractiveConfig(), **settings.models}
+    return Catalogue(models=models, routes=settings.routes, routing=settings.routing)
+
+
 @asynccontextmanager
 async def _open_models(
     settings: Settings, embedder: Embedder, book: AccountBook, meters: Meters, on_attempt: OnAttempt
@@ -223,17 +232,20 @@ async def _open_models(
             return model if name == EXTRACTIVE else GovernedModel(name, model, book, meters)
 
         parts = Parts(embedder=embedder, wrap=budgeted, cover=governed)
-        yield await stack.enter_async_context(open_models(catalogue_of(settings), parts, on_attempt))
+        yield await stack.enter_async_context(open_models(_catalogue(settings), parts, on_attempt))
 
 
 def _permitted(answers: Answers, book: AccountBook, settings: Settings) -> Answers:
     return PermittedAnswers(answers, book, default=settings.answer.model, free=EXTRACTIVE)
 
 
-def _tell_start(metrics: Metrics, startup: Stages, made_of: tuple[str, str, str]) -> None:
+def _tell_start(metrics: Metrics, health: Health, startup: Stages, made_of: tuple[str, str, str]) -> None:
+    """All is open: says what of, and that requests may come."""
     metrics.set(names.BUILD, 1, version("groundwire"), *made_of)
     for phase, seconds in startup.seconds().items():
         metrics.set(names.STARTUP_SECONDS, seconds, phase)
+    metrics.watch(lambda: health.ready)
+    health.warmed_up()
 
 
 def _open_store(

@@ -6,9 +6,9 @@ written as `env:NAME` or `file:/path` they are read from there when the settings
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
@@ -31,6 +31,9 @@ from rag.records.config import LogConfig, RecordsConfig, SqliteConfig
 from rerank.config import NoRerankConfig, RerankConfig
 
 PREFIX = "RAG__"
+T = TypeVar("T")
+EXCHANGEABLE = ("models", "routes", "routing")
+"""The sections that can be exchanged while the server runs."""
 FILE_NAME = "rag.toml"
 
 
@@ -95,6 +98,21 @@ def load_settings(file: Path | None = None, environ: Mapping[str, str] | None = 
     _converted(_with_kinds(written), folder, environ, strict=True)
     effective = _with_kinds(_merged(written, _from_environment(environ)))
     return _checked(_converted(effective, folder, environ, strict=False))
+
+
+def exchanged(settings: Settings, sections: Mapping[str, Any]) -> Settings:
+    """The settings with other sections of those in `EXCHANGEABLE`. Raises ConfigError.
+
+    Credentials are taken as they are: one that names a variable or a file of this machine is refused, as whoever sends
+    it could have it sent to an address of their own.
+    """
+    for name in sections:
+        if name not in EXCHANGEABLE:
+            known = ", ".join(EXCHANGEABLE)
+            raise ConfigError(f"setting $.{name}: only {known} can change while the server runs", path=f"$.{name}")
+    converted = _convert(sections, _Exchangeable, _literal)
+    given = {name: getattr(converted, name) for name in sections}
+    return _checked(msgspec.structs.replace(settings, **given))
 
 
 def shown(settings: Settings) -> bytes:
@@ -162,8 +180,26 @@ def _converted(tree: Mapping[str, Any], folder: Path, environ: Mapping[str, str]
             raise TypeError(f"Expected `str`, got `{type(value).__name__}`")
         return folder / Path(value).expanduser() if target is Path else _secret(value, environ)
 
+    return _convert(tree, Settings, decode, strict=strict)
+
+
+class _Exchangeable(Struct, frozen=True, kw_only=True):
+    models: dict[str, ModelConfig] = {}
+    routes: dict[str, RouteConfig] = {}
+    routing: RoutingConfig = RoutingConfig()
+
+
+def _literal(_: type, value: Any) -> Secret:
+    if not isinstance(value, str):
+        raise TypeError(f"Expected `str`, got `{type(value).__name__}`")
+    if value.startswith(("env:", "file:")) or value == "***":
+        raise ValueError("a credential is taken as it is here; env: and file: are for the settings file")
+    return Secret(value)
+
+
+def _convert(tree: Mapping[str, Any], target: type[T], decode: Callable[[type, Any], Any], *, strict: bool = True) -> T:
     try:
-        return msgspec.convert(tree, Settings, dec_hook=decode, strict=strict)
+        return msgspec.convert(tree, target, dec_hook=decode, strict=strict)
     except msgspec.ValidationError as fault:
         message, _, path = str(fault).partition(" - at ")
         place = path.strip("`") or "$"

@@ -7,6 +7,8 @@ target, and if that fails, the caller gets its error and never a clean end.
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
+from msgspec.structs import replace
+
 from llm.routing.decision import Decision
 from llm.routing.request import Request, Route
 from llm.routing.trial import Trial
@@ -33,5 +35,11 @@ class Router:
             await attempt.close()
 
     def explain(self, prompt: Prompt) -> Decision:
-        """Who would be asked for the prompt now, and why; asks nobody and changes nothing."""
-        return self.route.decide(Trial(self.route.plan, prompt), prompt)
+        """Who would be asked for the prompt now, and why; asks nobody and changes nothing.
+
+        The fallbacks stand at the end, also those that would not be looked at.
+        """
+        trial = Trial(self.route.plan, prompt)
+        decision = self.route.decide(trial, prompt)
+        standing_by = trial.standing_by(self.route.instruments.clock(), decision.candidates)
+        return replace(decision, candidates=(*decision.candidates, *standing_by))

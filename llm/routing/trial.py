@@ -1,10 +1,11 @@
 """What one request has tried so far, and whom it may try next."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from random import Random
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from llm.prices import cost_microusd
 from llm.routing.attempt import Attempt
@@ -74,6 +75,15 @@ class Trial:
             more = self._seen(self._fallback(found), now_s, busy)
             found += [one for one in more if one.target not in known]
         return found
+
+    def standing_by(self, now_s: float, seen: Sequence[Candidate]) -> Iterator[Candidate]:
+        """The fallbacks that are not among those seen, each excluded by what it waits for."""
+        known = {one.target for one in seen}
+        for listed in self._plan:
+            for one in self._seen(listed, now_s, ()):
+                if one.target not in known:
+                    known.add(one.target)
+                    yield replace(one, excluded=one.excluded or f"stands by for {listed}", ready_in_s=None)
 
     def choice_of(self, target: str) -> Choice:
         """The choice behind a candidate."""

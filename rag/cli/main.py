@@ -20,6 +20,7 @@ COMMANDS = {
     "reindex": "Build the index anew with the present settings.",
     "keys": "Make, list, rotate and revoke API keys.",
     "accounts": "Show what accounts spent.",
+    "routes": "Show whom routes would ask, and why.",
     "models": "List, verify, export and fetch models.",
     "log": "Show, export and erase the log of requests.",
     "eval": "Measure retrieval and answers on a judged collection.",

@@ -7,7 +7,7 @@ from typing import Any
 import click
 import msgspec
 
-from rag.settings import Settings, load_settings
+from rag.settings import FILE_NAME, Settings, load_settings
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else on stdout.")
 filters = click.option(
@@ -25,6 +25,12 @@ def settings_of(ctx: click.Context) -> Settings:
     settings = load_settings(given["config"])
     data_dir = given["data_dir"]
     return msgspec.structs.replace(settings, data_dir=data_dir.resolve()) if data_dir else settings
+
+
+def file_of(ctx: click.Context) -> Path | None:
+    """The settings file of this command line, if there is one."""
+    given: Path | None = ctx.find_root().obj["config"]
+    return given or (Path(FILE_NAME) if Path(FILE_NAME).is_file() else None)
 
 
 def parsed_filters(given: tuple[str, ...]) -> dict[str, Any]:

@@ -1,7 +1,11 @@
 """`rag serve`."""
 
 import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import uvloop
@@ -12,6 +16,9 @@ from rag.cli.main import run
 from rag.govern.keys import new_local_token
 from rag.settings import Settings
 
+if TYPE_CHECKING:
+    from rag.compose import Services
+
 
 @click.command("serve")
 @click.option("--host", help="Address to listen on [default: 127.0.0.1].")
@@ -19,18 +26,29 @@ from rag.settings import Settings
 @click.pass_context
 def command(ctx: click.Context, host: str | None, port: int | None) -> None:
     """Serve /ask, /search and /documents over HTTP until SIGTERM or Ctrl-C."""
-    settings = options.settings_of(ctx)
-    server = settings.server
-    server = replace(server, host=host or server.host, port=server.port if port is None else port)
-    run(_serve(replace(settings, server=server)), loop=uvloop.new_event_loop)
+
+    def read() -> Settings:
+        settings = options.settings_of(ctx)
+        server = settings.server
+        server = replace(server, host=host or server.host, port=server.port if port is None else port)
+        return replace(settings, server=server)
+
+    run(_serve(read, options.file_of(ctx)), loop=uvloop.new_event_loop)
 
 
-async def _serve(settings: Settings) -> int:
+async def _serve(read: Callable[[], Settings], file: Path | None) -> int:
     from rag.cli.connection import ServerState, remove_state, write_state
     from rag.compose import key_ring, open_services
     from rag.govern.keys import check_bind
+    from rag.reload import following
     from rag.serve.server import bind, serve
 
+    @asynccontextmanager
+    async def opened() -> AsyncIterator["Services"]:
+        async with open_services(settings, keys, read) as services, following(services.reloader, file):
+            yield services
+
+    settings = read()
     token = new_local_token()
     keys = key_ring(settings, token)
     check_bind(settings.server.host, keys)
@@ -43,7 +61,7 @@ async def _serve(settings: Settings) -> int:
         click.echo(f"Groundwire listens on {url}  (API: {url}/schema, data: {settings.data_dir})", err=True)
 
     try:
-        await serve(open_services(settings, keys), bound, version=version("groundwire"), on_listening=announce)
+        await serve(opened(), bound, version=version("groundwire"), on_listening=announce)
     finally:
         remove_state(settings.data_dir)
     return 0

@@ -99,6 +99,7 @@ def openapi(version: str, *, is_open: bool) -> OpenAPIConfig:
             Tag(name="questions", description="Ask and search."),
             Tag(name="documents", description="What the answers come from."),
             Tag(name="health", description="For probes."),
+            Tag(name="operations", description="What is asked of models, and how."),
         ],
         use_handler_docstrings=True,
         openapi_router=Router(

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 import numpy as np
 from litestar.testing import AsyncTestClient
 
+from llm.factory import Parts
+from llm.registry import ModelRegistry
 from rag.base.health import Health
 from rag.base.types import (
     Answer,
@@ -33,18 +35,22 @@ from rag.govern.limits import Limits
 from rag.govern.meters import Meters
 from rag.index.filters import Fields
 from rag.pipeline.search import Found
+from rag.reload import Reloader
 from rag.serve.app import create_app
+from rag.settings import Settings
 from rag.telemetry.metrics import Metrics
 from tests.fakes import HashingEmbedder, ReversingReranker, ScriptedModel
 
 READER_TOKEN, READER = new_key("ann", tenant="acme", groups=["staff"])
 WRITER_TOKEN, WRITER = new_key("bob", tenant="acme", scopes=["read", "write"])
 OTHER_TOKEN, OTHER = new_key("eve", tenant="other", scopes=["read", "write"])
+ADMIN_TOKEN, ADMIN = new_key("root", tenant="acme", scopes=["admin"])
 WATCHER_TOKEN, WATCHER = new_key("prometheus", tenant="acme", scopes=["metrics"])
-KEYS = (READER, WRITER, OTHER, WATCHER)
+KEYS = (READER, WRITER, OTHER, WATCHER, ADMIN)
 READS = {"authorization": f"Bearer {READER_TOKEN}"}
 WRITES = {"authorization": f"Bearer {WRITER_TOKEN}"}
 OTHERS = {"authorization": f"Bearer {OTHER_TOKEN}"}
+GOVERNS = {"authorization": f"Bearer {ADMIN_TOKEN}"}
 WATCHES = {"authorization": f"Bearer {WATCHER_TOKEN}"}
 
 TEXT = "Refunds take 14 days."
@@ -156,6 +162,10 @@ class StageSearcher:
         return self.found
 
 
+async def exchange_nothing(settings):
+    pass
+
+
 def services(**changes):
     parts = {
         "keys": KeyRing(KEYS),
@@ -174,6 +184,8 @@ def services(**changes):
         "metrics": Metrics(),
         "default_model": "big",
         "count_tokens": lambda texts: [len(text.split()) + 2 for text in texts],
+        "registry": ModelRegistry(Parts(embedder=HashingEmbedder()), lambda _: None),
+        "reloader": Reloader(Settings(), exchange_nothing),
         "models": {"extractive": ScriptedModel("x"), "big": ScriptedModel("y")},
     }
     return Services(**parts | changes)

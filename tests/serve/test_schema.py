@@ -15,7 +15,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from rag.serve.app import create_app
-from tests.serve.stage import WATCHES, WRITES
+from tests.serve.stage import GOVERNS, WATCHES, WRITES
 from tests.serve.test_documents import with_library
 
 CHECKS = (
@@ -37,8 +37,13 @@ OPERATIONS = [
     ("GET", "/livez"),
     ("GET", "/readyz"),
     ("GET", "/metrics"),
+    ("GET", "/admin/routes"),
+    ("GET", "/admin/routes/{name}"),
+    ("GET", "/admin/config"),
+    ("PUT", "/admin/config"),
 ]
-WITH_INPUT = [operation for operation in OPERATIONS if operation[1] not in {"/livez", "/readyz", "/metrics"}]
+WITHOUT_INPUT = {"/livez", "/readyz", "/metrics", "/admin/routes", ("GET", "/admin/config")}
+WITH_INPUT = [one for one in OPERATIONS if not {one, one[1]} & WITHOUT_INPUT]
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +74,7 @@ def try_out(published, method, path, mode):
     )
     @given(published[path][method].as_strategy(generation_mode=mode))
     def run(case):
-        response = case.call(headers=WATCHES if path == "/metrics" else WRITES)
+        response = case.call(headers=WATCHES if path == "/metrics" else GOVERNS if "/admin" in path else WRITES)
         statuses[response.status_code] += 1
         case.validate_response(response, checks=checks)
 
