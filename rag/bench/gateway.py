@@ -57,7 +57,7 @@ async def serving(setup: Setup, peers: Sequence[str]) -> AsyncIterator[tuple[lis
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="groundwire-bench-")))
-        provider = await enter(_provider(setup.script, folder))
+        provider = await enter(simulated_provider(setup.script, folder))
         environ = {"RAG_CONFIG": str(_settings(folder, provider.port))}
         servers = [await enter(service(folder / "data", environ))]
         for peer in peers:
@@ -113,7 +113,8 @@ def _body(number: int, *, stream: bool) -> str:
 
 
 @asynccontextmanager
-async def _provider(script: Script, folder: Path) -> AsyncIterator[Server]:
+async def simulated_provider(script: Script, folder: Path) -> AsyncIterator[Server]:
+    """A provider that answers everything by one script, which is written into the folder."""
     port = free_port()
     file = folder / "scripts.json"
     file.write_bytes(msgspec.json.encode(Book(default=script)))

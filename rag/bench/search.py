@@ -1,5 +1,7 @@
 """`/search` over a collection: the service, and others that search the same passages."""
 
+import asyncio
+import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -14,6 +16,7 @@ from rag.bench.load.plan import Request
 from rag.bench.pace import Asking
 from rag.bench.peers.haystack import HAYSTACK, haystack, haystack_request
 from rag.bench.process import RAG, Server, free_port, run_command, started
+from rag.index.factory import INDEX
 
 OURS = "groundwire"
 PEERS = ("threads", "sentence-transformers", HAYSTACK)
@@ -21,14 +24,13 @@ TOP_K = 5
 
 
 class Setup(Struct, frozen=True, kw_only=True):
-    """What is searched and how. `index` is a data folder that is kept, made from the collection where it is not there.
+    """What is searched and how. `index` is a data folder with the collection in it.
 
     `embedder` and `reranker` are the folders of the originals, for the peers that run those.
     """
 
     collection: Path
     index: Path
-    n_filler: int
     rerank: bool
     embedder: str = ""
     reranker: str = ""
@@ -37,19 +39,18 @@ class Setup(Struct, frozen=True, kw_only=True):
     def environ(self) -> dict[str, str]:
         """The settings of the service and of the peers of its build. No pair is remembered: no repeat is cheaper."""
         kind = {"RAG__RERANKER__KIND": "onnx", "RAG__RERANKER__REMEMBERED_PAIRS": "0"}
-        return {"RAG_CONFIG": str(self.index / "bench.toml"), **(kind if self.rerank else {})}
+        return {"RAG_CONFIG": os.devnull, **(kind if self.rerank else {})}
 
 
-async def prepare(setup: Setup) -> None:
-    """Indexes the collection unless that was done before. Raises Unavailable when it fails."""
-    setup.index.mkdir(parents=True, exist_ok=True)
-    (setup.index / "bench.toml").touch()
-    if (setup.index / "index").is_dir():
+async def prepare(collection: Path, n_filler: int, index: Path) -> None:
+    """Indexes the collection into a data folder unless that was done before. Raises Unavailable when it fails."""
+    if INDEX in await asyncio.to_thread(_names, index):
         return
     with tempfile.TemporaryDirectory(prefix="groundwire-bench-") as folder:
         corpus = Path(folder, "corpus.jsonl")
-        write_corpus(setup.collection, setup.n_filler, corpus)
-        await run_command(*RAG, "--data-dir", str(setup.index), "ingest", str(corpus), environ=setup.environ)
+        write_corpus(collection, n_filler, corpus)
+        command = (*RAG, "--data-dir", str(index), "ingest", str(corpus))
+        await run_command(*command, environ={"RAG_CONFIG": os.devnull})
 
 
 @asynccontextmanager
@@ -97,6 +98,11 @@ async def _unbatched(setup: Setup, peer: str) -> AsyncIterator[Server]:
         command = (*RAG, "--data-dir", str(copy), "bench", "peer", peer, "--port", str(port), *originals)
         async with started(peer, command, port, ready="/readyz", environ=setup.environ) as server:
             yield server
+
+
+def _names(folder: Path) -> set[str]:
+    folder.mkdir(parents=True, exist_ok=True)
+    return {entry.name for entry in folder.iterdir()}
 
 
 def _option(name: str, value: str) -> list[str]:

@@ -12,7 +12,7 @@ from rag.base.types import Principal, Query
 from rag.bench.corpus import Entry, filler
 from rag.bench.peers.haystack import haystack
 from rag.bench.peers.unbatched import onnx_models, open_unbatched
-from rag.bench.search import Setup, searching
+from rag.bench.search import Setup, prepare, searching
 from rag.compose import open_services
 from rag.govern.keys import KeyRing
 from rag.settings import load_settings
@@ -21,10 +21,9 @@ from tests.e2e.conftest import RAG, ROOT
 TOPICS = ["tower", "bridge", "battery", "refund", "leave", "river", "engine", "harbour"]
 
 
-@pytest.fixture
-def collection(tmp_path):
-    folder = tmp_path / "collection"
-    folder.mkdir()
+@pytest.fixture(scope="module")
+def collection(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("collection")
     entries = [
         {"_id": f"d{n}", "title": topic, "text": f"The {topic} has number {n}. It was made in {1900 + n}."}
         for n, topic in enumerate(TOPICS)
@@ -35,16 +34,18 @@ def collection(tmp_path):
     return folder
 
 
+@pytest.fixture(scope="module")
+def index(collection, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("index")
+    asyncio.run(prepare(collection, 3, folder))
+    return folder
+
+
 @pytest.mark.sockets
 @pytest.mark.timeout(300)
-def test_the_service_is_measured_beside_a_peer_that_finds_the_same(collection, tmp_path):
-    told, drawn, index = tmp_path / "told.json", tmp_path / "drawn.svg", tmp_path / "index"
-    options = ["--index", index, "--passages", "3", "--rerank", "--peer", "threads", "--clients", "2"]
-    pace = ["--seconds", "0.5", "--warm-up", "0.1", "--repeats", "1", "--json", told, "--svg", drawn]
-    command = [*RAG, "bench", "search", collection, *options, *pace]
-    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert run.returncode == 0, run.stdout + run.stderr
-    report = json.loads(told.read_bytes())
+def test_the_service_is_measured_beside_a_peer_that_finds_the_same(collection, index, tmp_path):
+    drawn = tmp_path / "drawn.svg"
+    report = measured("search", collection, index, tmp_path, "--rerank", "--peer", "threads", "--svg", drawn)
     assert [(row["server"], row["load"], row["n_void"]) for row in report["rows"]] == [
         ("groundwire", "2", 0),
         ("threads", "2", 0),
@@ -55,6 +56,24 @@ def test_the_service_is_measured_beside_a_peer_that_finds_the_same(collection, t
     ours, theirs = asyncio.run(both(index))
     assert ours == theirs
     assert len(ours) == 5
+
+
+@pytest.mark.sockets
+@pytest.mark.timeout(300)
+def test_ask_is_measured_beside_the_service_with_nothing_to_compute(collection, index, tmp_path):
+    report = measured("ask", collection, index, tmp_path, "--peer", "stubbed", "--stream")
+    assert [(row["server"], row["n_void"]) for row in report["rows"]] == [("groundwire", 0), ("stubbed", 0)]
+    assert all(0 < row["first_p50"] <= row["p50"] for row in report["rows"])
+
+
+def measured(what, collection, index, folder, *options):
+    """The report of `rag bench`, of one short run."""
+    told = folder / "told.json"
+    pace = ["--clients", "2", "--seconds", "0.5", "--warm-up", "0.1", "--repeats", "1", "--json", told]
+    command = [*RAG, "bench", what, collection, "--index", index, *pace, *options]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+    return json.loads(told.read_bytes())
 
 
 async def both(index):
@@ -73,7 +92,7 @@ ANYONE = Principal(subject="local", tenant="default")
 
 
 def test_questions_are_asked_in_each_servers_words(collection, tmp_path):
-    asking = searching(Setup(collection=collection, index=tmp_path, n_filler=0, rerank=False))
+    asking = searching(Setup(collection=collection, index=tmp_path, rerank=False))
     assert len(asking(Named("groundwire")).requests) == len(TOPICS)
     assert '"rerank":false' in asking(Named("groundwire")).requests[0].body
     assert asking(Named("haystack")).requests[0].path == "/search/run"

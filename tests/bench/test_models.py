@@ -1,0 +1,36 @@
+"""`rag bench embed` and `rerank`: who runs when, and what is counted."""
+
+import pytest
+
+from rag.bench.corpus import Entry
+from rag.bench.models import BATCH, DEPTH, Contender, contending, jobs, race
+
+ENTRIES = [Entry(f"d{n}", "t", f"The tower number {n} was built in {1900 + n}.") for n in range(10)]
+QUESTIONS = ["When was the tower built?"]
+
+
+def test_the_work_is_the_same_again_and_cut_as_the_service_cuts_it():
+    embedding, pairs = jobs("embed", ENTRIES, QUESTIONS, 70), jobs("rerank", ENTRIES, QUESTIONS, 70)
+    assert embedding == jobs("embed", ENTRIES, QUESTIONS, 70)
+    assert [len(texts) for _, texts in embedding] == [BATCH, BATCH, 70 - 2 * BATCH]
+    assert {question for question, _ in embedding} == {""}
+    assert [len(texts) for _, texts in pairs] == [DEPTH, DEPTH, DEPTH, 10]
+    assert {question for question, _ in pairs} == set(QUESTIONS)
+
+
+@pytest.mark.parametrize("task", ["embed", "rerank"])
+async def test_contenders_work_through_everything_by_turns(task):
+    work = jobs(task, ENTRIES, QUESTIONS, 4)
+    done: list[str] = []
+
+    async def run(job):
+        done.append("other")
+
+    async with contending(task, fp32="", original="") as (ours, counter):
+        report = await race("t", [*ours, Contender("other", run, 1)], work, 2, counter)
+    assert [speed.name for speed in report.speeds] == ["groundwire", "other"]
+    assert len(done) == 3, "once to warm up and twice to be measured"
+    assert report.n_items == 4
+    assert report.n_tokens > 4 * 10
+    assert report.speeds[0].ratio[0] == 1.0
+    assert report.speeds[0].tokens_per_s == pytest.approx(report.speeds[0].items_per_s * report.n_tokens / 4)
