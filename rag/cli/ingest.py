@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from ingest.outcome import Outcome, Report
     from ingest.pipeline import Progress
     from ingest.read import SourceReader
-    from ingest.sources import is_url
     from ingest.sync import Synchroniser
 
 _COUNTS = ("added", "updated", "unchanged", "duplicate", "near_duplicate", "skipped", "deleted", "failed")
@@ -116,6 +115,7 @@ async def _ingest(settings: Settings, wanted: Wanted) -> int:
     from ingest.memory import FILE_NAME, SourceMemory
     from ingest.parse.pool import ParserPool
     from ingest.read import SourceReader
+    from ingest.sources import is_url
     from ingest.sync import Synchroniser, recipe_of
     from rag.cli.connection import indexing
 
