@@ -20,12 +20,11 @@ from llm.config import ExtractiveConfig, ModelConfig
 from llm.edition import Catalogue
 from llm.factory import Parts
 from llm.registry import ModelRegistry, open_models
-from llm.routing.report import AttemptReport, OnAttempt
 from llm.tariff import tariff_of
 from rag.base.errors import ConfigError
 from rag.base.health import Health
 from rag.base.ids import digest
-from rag.base.ports import Answers, ChatModel, Embedder, PassageStore
+from rag.base.ports import Answers, ChatModel, Embedder, PassageStore, Reranker, Retriever
 from rag.base.stages import Stages
 from rag.base.types import Scope
 from rag.govern.accounts import AccountBook
@@ -38,39 +37,32 @@ from rag.govern.keys_file import read_keys
 from rag.govern.limits import Limits
 from rag.govern.meters import Meters
 from rag.govern.permitted import PermittedAnswers
-from rag.govern.redact import redactor
 from rag.index.config import EdgeConfig
 from rag.index.embedders.factory import open_embedder
 from rag.index.embedders.shared import SharedEmbedder
 from rag.index.factory import INDEX, Store, open_store
 from rag.index.filters import Fields
 from rag.index.retriever import BatchedRetriever
-from rag.infer.batcher import BatchReport
 from rag.infer.tokens import lengths_of
+from rag.observation import Observation, open_observation
 from rag.pipeline.answer import EXTRACTIVE, Answerer
 from rag.pipeline.cached import CachedAnswerer
 from rag.pipeline.prompt import load_template
 from rag.pipeline.search import Searcher
 from rag.pipeline.shared import SharedAnswerer
-from rag.records.database import open_database
-from rag.records.entry import entry_of
 from rag.records.feedback import FeedbackBook
-from rag.records.log import open_request_log
 from rag.reload import Reloader
 from rag.settings import Settings
-from rag.telemetry import names
-from rag.telemetry.measured import MeasuredAnswers
 from rag.telemetry.metrics import Metrics
-from rag.telemetry.told import Told
+from rag.telemetry.tracing import Tracing
 from rerank.factory import open_reranker
 
 if TYPE_CHECKING:
     from rag.index.edge import EdgeStore
 
-_NO_PART_OF_ANSWERS = frozenset({"data_dir", "server", "auth", "limits", "cache", "ingest", "records", "request_log"})
-
-
-_BREAKER_STATES = ("closed", "half_open", "open")
+_NO_PART_OF_ANSWERS = frozenset(
+    {"data_dir", "server", "auth", "limits", "cache", "ingest", "records", "request_log", "tracing"}
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +90,7 @@ class Services:
     library: Library
     feedback: FeedbackBook | None
     """None where no request log is kept that it could be tied to."""
+    tracing: Tracing
     optimize: Callable[[], Awaitable[bool]]
     """Builds the search index of what was stored since. Holds up this whole process: not for one that serves."""
 
@@ -138,25 +131,24 @@ async def open_services(
 
     `read` gives the settings anew, for those that can change while all of this is open.
     """
-    startup, metrics, health = Stages(), Metrics(), Health()
-    on_batch = partial(_count_batch, metrics)
+    startup, health, fields = Stages(), Health(), Fields(settings.fields)
     book, meters = AccountBook(keys.configs, settings.accounts), Meters()
-    fields = Fields(settings.fields)
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
+        seen = await enter(open_observation(settings))
         with startup.stage("models"):
-            embedder, tokenizer = await enter(open_embedder(settings.embedder, settings.models_dir, on_batch))
-            reranker = await enter(open_reranker(settings.reranker, settings.models_dir, on_batch))
+            embedder, tokenizer, reranker = await enter(_open_readers(settings, seen))
         with startup.stage("index"):
             store = await enter(_open_store(settings, fields, embedder))
-            retriever = await enter(_open_retriever(store, on_batch))
+            traced, retriever = await enter(_open_retriever(store, seen))
         with startup.stage("answer models"):
-            models = await enter(_open_models(settings, embedder, book, meters, partial(_count_attempt, metrics)))
+            models = await enter(_open_models(settings, embedder, book, meters, seen))
         searcher = Searcher(SharedEmbedder(embedder), retriever, reranker, settings.answer)
-        answers, written = _with_memory(_answerer(settings, searcher, models, tokenizer, store.name), store, settings)
+        recipe = _answerer(settings, searcher, models, tokenizer, store.name)
+        answers, written = _with_memory(recipe, store, traced, settings)
         indexer = Indexer(embedder, written, tokenizer, settings.ingest)
-        tell, feedback = await enter(_open_request_log(settings, metrics))
-        _tell_start(metrics, health, startup, (embedder.name, reranker.name, store.name))
+        seen.started((embedder.name, reranker.name, store.name), startup.seconds(), health)
+        health.warmed_up()
         yield Services(
             keys=keys,
             book=book,
@@ -165,17 +157,18 @@ async def open_services(
             admission=Admission(settings.limits),
             fields=fields,
             health=health,
-            metrics=metrics,
+            metrics=seen.metrics,
             searcher=searcher,
             count_tokens=partial(lengths_of, tokenizer),
-            answerer=MeasuredAnswers(_permitted(answers, book, settings), metrics, tell=tell),
+            answerer=seen.answers(_permitted(answers, book, settings)),
             models=models,
             registry=models,
             reloader=Reloader(settings, lambda changed: models.exchange(_catalogue(changed)), read),
             default_model=settings.answer.model,
             indexer=indexer,
             library=Library(indexer, written),
-            feedback=feedback,
+            feedback=seen.feedback,
+            tracing=seen.tracing,
             optimize=store.optimize,
         )
 
@@ -212,9 +205,9 @@ def _catalogue(settings: Settings) -> Catalogue:
 
 @asynccontextmanager
 async def _open_models(
-    settings: Settings, embedder: Embedder, book: AccountBook, meters: Meters, on_attempt: OnAttempt
+    settings: Settings, embedder: Embedder, book: AccountBook, meters: Meters, seen: Observation
 ) -> AsyncIterator[ModelRegistry]:
-    """The models and routes, each behind what its callers may use; the extractive one is everyone's.
+    """The models and routes, traced, each behind what its callers may use; the extractive one is everyone's.
 
     Money is set aside for every call of a model, so retries and hedges are paid for too.
     """
@@ -224,28 +217,20 @@ async def _open_models(
             ledger = await stack.enter_async_context(open_ledger(settings.ledger, settings.data_dir))
 
         def budgeted(name: str, config: ModelConfig, model: ChatModel) -> ChatModel:
+            traced = seen.model(model, config)
             if ledger is None or name == EXTRACTIVE:
-                return model
-            return BudgetedModel(model, tariff_of(config), ledger, book)
+                return traced
+            return BudgetedModel(traced, tariff_of(config), ledger, book)
 
         def governed(name: str, model: ChatModel) -> ChatModel:
             return model if name == EXTRACTIVE else GovernedModel(name, model, book, meters)
 
         parts = Parts(embedder=embedder, wrap=budgeted, cover=governed)
-        yield await stack.enter_async_context(open_models(_catalogue(settings), parts, on_attempt))
+        yield await stack.enter_async_context(open_models(_catalogue(settings), parts, seen.attempt))
 
 
 def _permitted(answers: Answers, book: AccountBook, settings: Settings) -> Answers:
     return PermittedAnswers(answers, book, default=settings.answer.model, free=EXTRACTIVE)
-
-
-def _tell_start(metrics: Metrics, health: Health, startup: Stages, made_of: tuple[str, str, str]) -> None:
-    """All is open: says what of, and that requests may come."""
-    metrics.set(names.BUILD, 1, version("groundwire"), *made_of)
-    for phase, seconds in startup.seconds().items():
-        metrics.set(names.STARTUP_SECONDS, seconds, phase)
-    metrics.watch(lambda: health.ready)
-    health.warmed_up()
 
 
 def _open_store(
@@ -262,36 +247,25 @@ def _open_store(
 
 
 @asynccontextmanager
-async def _open_retriever(
-    store: Store, on_batch: Callable[[BatchReport], None] | None
-) -> AsyncIterator[BatchedRetriever]:
-    retriever = BatchedRetriever(store, on_batch)
-    try:
-        yield retriever
-    finally:
-        await retriever.aclose()
+async def _open_readers(settings: Settings, seen: Observation) -> AsyncIterator[tuple[Embedder, Tokenizer, Reranker]]:
+    """The models that read, and the tokenizer that measures for them."""
+    folder = settings.models_dir
+    async with (
+        open_embedder(settings.embedder, folder, seen.batch) as (embedder, tokenizer),
+        open_reranker(settings.reranker, folder, seen.batch) as reranker,
+    ):
+        yield seen.embedder(embedder, settings.embedder), tokenizer, seen.reranker(reranker, settings.reranker)
 
 
 @asynccontextmanager
-async def _open_request_log(
-    settings: Settings, metrics: Metrics
-) -> AsyncIterator[tuple[Callable[[Told], None], FeedbackBook | None]]:
-    """Whom to tell of each question, and where to take feedback."""
-    if not settings.request_log.enabled:
-        yield (lambda _: None), None
-        return
-    redact = redactor()
-    kept = redact if settings.request_log.content == "redacted" else None
-    dropped = partial(_count_dropped, metrics, "request_log")
-    async with (
-        open_database(settings.records, settings.data_dir) as database,
-        open_request_log(database, settings.request_log, dropped) as log,
-    ):
-        yield lambda told: log.add(entry_of(told, redact=kept)), FeedbackBook(database, log, redact)
-
-
-def _count_dropped(metrics: Metrics, sink: str, reason: str, n_records: int) -> None:
-    metrics.add(names.LOG_DROPPED, sink, reason, amount=n_records)
+async def _open_retriever(store: Store, seen: Observation) -> AsyncIterator[tuple[PassageStore, Retriever]]:
+    """The store and its search, traced."""
+    traced = seen.tracing.store(store)
+    retriever = BatchedRetriever(traced, seen.batch)
+    try:
+        yield traced, seen.tracing.retriever(retriever, store.name)
+    finally:
+        await retriever.aclose()
 
 
 def _answerer(
@@ -300,20 +274,22 @@ def _answerer(
     return Answerer(searcher, models, load_template(), settings.answer, count=_counter(tokenizer), index=index)
 
 
-def _with_memory(answerer: Answerer, store: Store, settings: Settings) -> tuple[Answers, PassageStore]:
+def _with_memory(
+    answerer: Answerer, store: Store, written: PassageStore, settings: Settings
+) -> tuple[Answers, PassageStore]:
     """The answerer with its memory, and the store through which to write so that the memory hears of it.
 
     With a Qdrant server, which other processes change unseen, every kept answer is held against a fresh search.
     """
     config = settings.cache
     if isinstance(config, NoCacheConfig):
-        return SharedAnswerer(answerer), store
+        return SharedAnswerer(answerer), written
     memory = AnswerMemory(config.max_bytes)
     tells = isinstance(settings.index, EdgeConfig)
     answers = CachedAnswerer(
         answerer, memory, config, epoch=lambda: store.epoch if tells else None, build=_build(settings)
     )
-    return answers, ForgettingStore(store, memory.drop_documents)
+    return answers, ForgettingStore(written, memory.drop_documents)
 
 
 def _build(settings: Settings) -> str:
@@ -326,20 +302,3 @@ def _build(settings: Settings) -> str:
 def _counter(tokenizer: Tokenizer) -> Callable[[str], int]:
     """Remembers a few counts: the system part of every prompt is the same."""
     return lru_cache(maxsize=8)(lambda text: len(tokenizer.encode(text, add_special_tokens=False)))
-
-
-def _count_attempt(metrics: Metrics, report: AttemptReport) -> None:
-    metrics.add(names.LLM_ATTEMPTS, report.target, report.provider, report.model, report.outcome)
-    metrics.set(names.BREAKER_STATE, _BREAKER_STATES.index(report.breaker), report.target)
-    if report.first_output_s is not None:
-        metrics.observe(names.LLM_FIRST_OUTPUT, report.first_output_s, report.target)
-    if report.failed_over_from is not None:
-        metrics.add(names.LLM_FALLBACKS, report.failed_over_from, report.target, str(report.failed_over_for))
-
-
-def _count_batch(metrics: Metrics, report: BatchReport) -> None:
-    metrics.observe(names.BATCH_SIZE, report.n_items, report.queue)
-    metrics.observe(names.QUEUE_WAIT, report.waited_s, report.queue)
-    metrics.set(names.QUEUE_DEPTH, report.n_waiting, report.queue)
-    if report.failed:
-        metrics.add(names.BATCH_FAILURES, report.queue)

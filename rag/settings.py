@@ -28,6 +28,7 @@ from rag.index.embedders.config import EmbedderConfig, OnnxEmbedderConfig
 from rag.pipeline.answer import EXTRACTIVE
 from rag.pipeline.config import AnswerConfig
 from rag.records.config import LogConfig, RecordsConfig, SqliteConfig
+from rag.telemetry.config import TracingConfig
 from rerank.config import NoRerankConfig, RerankConfig
 
 PREFIX = "RAG__"
@@ -79,6 +80,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ingest: IngestConfig = IngestConfig()
     records: RecordsConfig = SqliteConfig()
     request_log: LogConfig = LogConfig()
+    tracing: TracingConfig = TracingConfig()
 
     @property
     def models_dir(self) -> Path:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import assert_never
 
 from rag.base.ports import Reranker
-from rag.infer.batcher import BatchReport
+from rag.telemetry.report import BatchReport
 from rerank.blend import weight_for
 from rerank.blended import BlendingReranker
 from rerank.config import HttpRerankConfig, NoRerankConfig, OnnxRerankConfig, RerankConfig

@@ -36,6 +36,7 @@ HOMES = {
     "litestar": {"rag/serve"},
     # two prepare training; rag/bench runs what we are measured against
     "onnxruntime": {"rag/infer", "rerank/mine.py", "rerank/teacher.py", "rag/bench"},
+    "opentelemetry": {"rag/telemetry/otlp.py"},
     "psycopg": {"rag/govern/ledgers/postgres.py", "rag/records/connection.py"},
     "qdrant_client": {"rag/index"},
     "qdrant_edge": {"rag/index"},
@@ -54,6 +55,8 @@ HEAVY = {
     "litestar",
     "numpy",
     "onnxruntime",
+    "opentelemetry",
+    "psycopg",
     "qdrant_client",
     "qdrant_edge",
     "rensa",

@@ -22,6 +22,7 @@ from rag.serve.problems import HTTP_KINDS, KINDS
 from rag.settings import Settings, load_settings
 from rag.telemetry.metrics import Metrics
 from rag.telemetry.names import CATALOGUE
+from rag.telemetry.tracing import off
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -84,10 +85,8 @@ def commands(command: click.Command, name: str = "rag") -> Iterator[tuple[str, c
 
 @pytest.fixture(scope="module")
 def app():
-    return create_app(
-        SimpleNamespace(keys=KeyRing(), book=AccountBook(), meters=Meters(), limits=Limits(), metrics=Metrics()),
-        version="0",
-    )
+    nothing = {"keys": KeyRing(), "book": AccountBook(), "meters": Meters(), "limits": Limits(), "metrics": Metrics()}
+    return create_app(SimpleNamespace(**nothing, tracing=off()), version="0")
 
 
 def test_every_setting_is_documented_with_its_default():

@@ -22,6 +22,7 @@ COMMANDS = {
     "accounts": "Show what accounts spent.",
     "routes": "Show whom routes would ask, and why.",
     "models": "List, verify, export and fetch models.",
+    "traces": "Show where the time of recent requests went.",
     "log": "Show, export and erase the log of requests.",
     "eval": "Measure retrieval and answers on a judged collection.",
     "bench": "Measure speed, and stand in for providers.",

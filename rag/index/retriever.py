@@ -6,8 +6,9 @@ from typing import Protocol
 from rag.base.errors import GroundwireError
 from rag.base.ports import Retrieval
 from rag.base.types import Candidate, Work
-from rag.infer.batcher import Batcher, BatchLimits, BatchReport
+from rag.infer.batcher import Batcher, BatchLimits
 from rag.infer.single_flight import SingleFlight
+from rag.telemetry.report import BatchReport
 
 STORE_BATCH = BatchLimits(max_items=64, interactive_tokens=64, bulk_tokens=64, queue_tokens=4_096)
 """A question counts as one token here: the store's cost does not depend on its length."""

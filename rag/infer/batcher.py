@@ -18,6 +18,9 @@ from rag.base.errors import DeadlineExceeded, GroundwireError, Overloaded, Unava
 from rag.base.types import Lane, Work
 from rag.infer.service_time import Load, ServiceTime, start_after
 from rag.infer.timing import Timing
+from rag.telemetry import attributes, spans
+from rag.telemetry.report import BatchReport
+from rag.telemetry.spans import CURRENT, Span
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -48,19 +51,6 @@ class Ticket(Struct, frozen=True):
     lane: Lane
     turn: float
     enqueued_s: float
-
-
-class BatchReport(Struct, frozen=True, kw_only=True):
-    """One batch that ran: for metrics and for the span that links to the requests it served."""
-
-    queue: str
-    n_items: int
-    n_tokens: int
-    padded_tokens: int
-    waited_s: float
-    ran_s: float
-    n_waiting: int
-    failed: bool
 
 
 def take_batch(waiting: Sequence[Ticket], now_s: float, limits: BatchLimits) -> list[int]:
@@ -100,12 +90,13 @@ def take_batch(waiting: Sequence[Ticket], now_s: float, limits: BatchLimits) -> 
 class _Waiter(Generic[Item, Result]):
     """One queued item with the future of the one who waits for it."""
 
-    __slots__ = ("deadline_s", "future", "item", "ticket")
+    __slots__ = ("deadline_s", "future", "item", "span", "ticket")
 
     def __init__(self, item: Item, ticket: Ticket, deadline_s: float) -> None:
         self.item = item
         self.ticket = ticket
         self.deadline_s = deadline_s
+        self.span = CURRENT.get()
         self.future: asyncio.Future[tuple[Result, Timing]] = asyncio.get_running_loop().create_future()
 
 
@@ -278,14 +269,16 @@ class Batcher(Generic[Item, Result]):
         started_s = self._clock()
         error: BaseException | None = None
         results: Sequence[Result | BaseException] = ()
+        span: Span | None = None
         try:
-            results = await self._run([waiter.item for waiter in batch])
+            with spans.batch(f"batch {self._name}", [waiter.span for waiter in batch]) as span:
+                results = await self._run([waiter.item for waiter in batch])
         except Exception as fault:  # noqa: BLE001 - a seam: whatever the backend raises belongs to the callers
             error = fault
         except asyncio.CancelledError:
             self._settle(batch, [Unavailable(f"the {self._name} queue was stopped")] * len(batch), started_s)
             raise
-        self._report(batch, started_s, failed=error is not None)
+        self._report(batch, started_s, failed=error is not None, span=span)
         if error is None and len(results) != len(batch):
             error = RuntimeError(f"{self._name} gave {len(results)} results for {len(batch)} items")
         if error is None:
@@ -311,26 +304,23 @@ class Batcher(Generic[Item, Result]):
                 timing = Timing(queued_s=queued_s, ran_s=ran_s, batch_size=len(batch))
                 waiter.future.set_result((result, timing))
 
-    def _report(self, batch: list[_Waiter[Item, Result]], started_s: float, *, failed: bool) -> None:
-        n_tokens = sum(waiter.ticket.n_tokens for waiter in batch)
-        padded = self._tokens_of(batch)
-        ran_s = self._clock() - started_s
-        if ran_s > 0 and not failed:
-            self._service_time.observe(padded, ran_s)
+    def _report(self, batch: list[_Waiter[Item, Result]], started_s: float, *, failed: bool, span: Span | None) -> None:
+        report = BatchReport(
+            queue=self._name,
+            n_items=len(batch),
+            n_tokens=sum(waiter.ticket.n_tokens for waiter in batch),
+            padded_tokens=self._tokens_of(batch),
+            waited_s=max(started_s - waiter.ticket.enqueued_s for waiter in batch),
+            ran_s=self._clock() - started_s,
+            n_waiting=len(self._waiting),
+            failed=failed,
+        )
+        if report.ran_s > 0 and not failed:
+            self._service_time.observe(report.padded_tokens, report.ran_s)
+        if span is not None:
+            span.describe = lambda _: attributes.batch(report)
         if self._on_batch:
-            waited_s = max(started_s - waiter.ticket.enqueued_s for waiter in batch)
-            self._on_batch(
-                BatchReport(
-                    queue=self._name,
-                    n_items=len(batch),
-                    n_tokens=n_tokens,
-                    padded_tokens=padded,
-                    waited_s=waited_s,
-                    ran_s=ran_s,
-                    n_waiting=len(self._waiting),
-                    failed=failed,
-                )
-            )
+            self._on_batch(report)
 
     def _fail_all(self, error: GroundwireError) -> None:
         for waiter in self._waiting:

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from rag.base.errors import ConfigError
 from rag.base.types import Work
-from rag.infer.batcher import Batcher, BatchLimits, BatchReport
+from rag.infer.batcher import Batcher, BatchLimits
 from rag.infer.models import ModelFolder
 from rag.infer.timing import Timing
 from rag.infer.tokens import TokenRow
+from rag.telemetry.report import BatchReport
 
 Output = NDArray[np.float32]
 

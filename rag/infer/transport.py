@@ -12,6 +12,7 @@ import httpx
 from httpx_aiohttp import AiohttpTransport
 
 from rag.base.errors import BadDependency, Unavailable
+from rag.telemetry.w3c import outgoing
 
 KEEP_ALIVE_S = 4.0  # below uvicorn's 5 s, so that this side closes first and no POST meets a dying connection
 
@@ -36,7 +37,11 @@ async def open_transport(max_connections: int) -> AsyncIterator[httpx.AsyncBaseT
 
 
 async def send(transport: httpx.AsyncBaseTransport, request: httpx.Request, target: str) -> httpx.Response:
-    """The response with its body still to come: the caller closes it. Raises Unavailable when there is none."""
+    """The response with its body still to come: the caller closes it. Raises Unavailable when there is none.
+
+    The request carries the trace that it belongs to.
+    """
+    request.headers.update(outgoing())
     try:
         return await transport.handle_async_request(request)
     except (httpx.HTTPError, aiohttp.ClientError) as error:

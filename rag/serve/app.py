@@ -2,6 +2,7 @@
 
 from litestar import Litestar
 from litestar.di import Provide
+from litestar.middleware import DefineMiddleware
 from litestar.plugins import PluginProtocol
 from litestar.plugins.core import MsgspecDIPlugin
 
@@ -20,6 +21,7 @@ from rag.serve.openai.routes import openai_routes
 from rag.serve.problems import respond
 from rag.serve.reference import openapi
 from rag.serve.search import search
+from rag.serve.traces import TracedRequests, get_trace, list_traces
 
 
 class App(Litestar):
@@ -42,6 +44,8 @@ def create_app(services: Services, *, version: str) -> Litestar:
             search,
             feedback,
             documents_router(services.limits),
+            list_traces,
+            get_trace,
             livez,
             readyz,
             metrics,
@@ -57,6 +61,7 @@ def create_app(services: Services, *, version: str) -> Litestar:
             "principal": Provide(provide_principal, sync_to_thread=False),
         },
         guards=[Doorkeeper(services.keys, services.book, services.meters)],
+        middleware=[DefineMiddleware(TracedRequests, tracer=tracer)] if (tracer := services.tracing.tracer) else [],
         exception_handlers={Exception: respond},
         before_send=[name_response, tell_standing, counting(services.metrics)],
         request_class=JsonRequest,

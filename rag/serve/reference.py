@@ -98,6 +98,7 @@ def openapi(version: str, *, is_open: bool) -> OpenAPIConfig:
         tags=[
             Tag(name="questions", description="Ask and search."),
             Tag(name="documents", description="What the answers come from."),
+            Tag(name="traces", description="Where the time of recent requests went."),
             Tag(name="health", description="For probes."),
             Tag(name="operations", description="What is asked of models, and how."),
         ],

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from rag.base.deadline import Deadline
 from rag.base.errors import DeadlineExceeded, Overloaded, Unavailable
 from rag.base.types import Lane, Work
-from rag.infer.batcher import Batcher, BatchLimits, BatchReport, Ticket, take_batch
+from rag.infer.batcher import Batcher, BatchLimits, Ticket, take_batch
+from rag.telemetry.report import BatchReport
 
 LIMITS = BatchLimits(max_items=8, interactive_tokens=100, bulk_tokens=40, max_age_s=1.0, max_bulk_age_s=3.0)
 PADDED = BatchLimits(max_items=8, interactive_tokens=100, bulk_tokens=40, padded=True)

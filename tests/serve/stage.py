@@ -39,6 +39,7 @@ from rag.reload import Reloader
 from rag.serve.app import create_app
 from rag.settings import Settings
 from rag.telemetry.metrics import Metrics
+from rag.telemetry.tracing import off
 from tests.fakes import HashingEmbedder, ReversingReranker, ScriptedModel
 
 READER_TOKEN, READER = new_key("ann", tenant="acme", groups=["staff"])
@@ -181,6 +182,7 @@ def services(**changes):
         "library": None,
         "optimize": None,
         "feedback": None,
+        "tracing": off(),
         "metrics": Metrics(),
         "default_model": "big",
         "count_tokens": lambda texts: [len(text.split()) + 2 for text in texts],

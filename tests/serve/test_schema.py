@@ -34,6 +34,8 @@ OPERATIONS = [
     ("GET", "/documents/{document_id}"),
     ("PUT", "/documents/{document_id}"),
     ("DELETE", "/documents/{document_id}"),
+    ("GET", "/traces"),
+    ("GET", "/traces/{trace_id}"),
     ("GET", "/livez"),
     ("GET", "/readyz"),
     ("GET", "/metrics"),

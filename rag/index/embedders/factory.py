@@ -10,9 +10,9 @@ from tokenizers import Tokenizer
 
 from rag.base.ports import Embedder
 from rag.index.embedders.config import EmbedderConfig, HttpEmbedderConfig, OnnxEmbedderConfig, TorchEmbedderConfig
-from rag.infer.batcher import BatchReport
 from rag.infer.models import open_model, tokenizer_file
 from rag.infer.tokens import load_counter
+from rag.telemetry.report import BatchReport
 
 OnBatch = Callable[[BatchReport], None]
 Opened = tuple[Embedder, Tokenizer]

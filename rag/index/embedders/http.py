@@ -13,8 +13,9 @@ from rag.base.ports import Vectors
 from rag.base.types import Role, Work
 from rag.index.embedders.config import HttpEmbedderConfig
 from rag.index.embedders.wire import body_of, vectors_of
-from rag.infer.batcher import Batcher, BatchLimits, BatchReport
+from rag.infer.batcher import Batcher, BatchLimits
 from rag.infer.remote import Refused, Remote
+from rag.telemetry.report import BatchReport
 
 NOT_THE_TEXTS_FAULT = frozenset({404, 405})
 TOKENISED_IN_THREAD = 8

@@ -1,0 +1,334 @@
+"""What a span says, in the words of others: OpenTelemetry's GenAI conventions and OpenInference, side by side.
+
+GenAI: semantic-conventions-genai 0.1.0, still in development. OpenInference: 0.1.42, which is what Phoenix renders.
+What neither has a name for is called `rag.*`. Names of attributes stand here and in `rag.telemetry.content`, where
+texts are put into spans, which is done through `Reveal` only.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from rag.base.ids import digest
+from rag.base.ports import Retrieval
+from rag.base.types import Answer, Candidate, Finished, Prompt, Query, Recall, Usage
+from rag.telemetry.content import MAX_DOCUMENTS, documents, input_of, messages, output_of, shown
+from rag.telemetry.report import BatchReport
+from rag.telemetry.spans import Attribute, Attributes, Reveal
+
+OPERATION: Final = "gen_ai.operation.name"
+PROVIDER: Final = "gen_ai.provider.name"
+REQUEST_MODEL: Final = "gen_ai.request.model"
+RESPONSE_MODEL: Final = "gen_ai.response.model"
+INPUT_TOKENS: Final = "gen_ai.usage.input_tokens"
+OUTPUT_TOKENS: Final = "gen_ai.usage.output_tokens"
+SPAN_KIND: Final = "openinference.span.kind"
+ERROR_TYPE: Final = "error.type"
+FALLBACK: Final = "rag.route.fallback"
+REQUEST_ID: Final = "rag.request.id"
+
+_GEN_AI_PROVIDERS: Final = {
+    "openai": "openai",
+    "anthropic": "anthropic",
+    "gemini": "gcp.gemini",
+    "bedrock": "aws.bedrock",
+    "extractive": "groundwire",
+    "onnx": "onnxruntime",
+    "torch": "sentence_transformers",
+}
+
+
+class Peer(Struct, frozen=True, kw_only=True):
+    """Where a model or a store answers: the kind that the settings name, and its host where it is remote."""
+
+    kind: str
+    address: str | None = None
+    port: int | None = None
+
+
+class Reading(Struct, frozen=True, kw_only=True):
+    """Passages that were read together with a question: their order before, and after unless that failed."""
+
+    question: str
+    before: Sequence[Candidate]
+    after: Sequence[Candidate] | None
+
+
+class Call(Struct, kw_only=True):
+    """One call of a chat model, as it becomes known."""
+
+    peer: Peer
+    model: str
+    prompt: Prompt
+    attempt: int = 0
+    failed_over: tuple[str, str] | None = None
+    """The model that failed before, and how."""
+    text: list[str] = msgspec.field(default_factory=list)
+    usage: Usage | None = None
+    finished: Finished | None = None
+    first_chunk_s: float | None = None
+    cost_usd: float | None = None
+
+
+def http(method: str, route: str, status: int | None, request_id: str) -> Attributes:
+    """A request that came in at the door."""
+    known: dict[str, Attribute] = {"http.request.method": method, "http.route": route, REQUEST_ID: request_id}
+    if status is not None:
+        known["http.response.status_code"] = status
+    return known
+
+
+def workflow(query: Query, answer: Answer | None, reveal: Reveal | None) -> Attributes:
+    """The answering of one question."""
+    known: dict[str, Attribute] = {
+        OPERATION: "invoke_workflow",
+        "gen_ai.agent.name": "ask",
+        SPAN_KIND: "CHAIN",
+        REQUEST_ID: query.request_id,
+        "user.id": digest("user", query.principal.tenant, query.principal.subject),
+    }
+    if reveal:
+        known |= input_of(query.text, reveal)
+    if answer is None:
+        return known
+    known |= {
+        "rag.answer.stop_reason": answer.stop_reason,
+        "rag.answer.n_citations": len(answer.citations),
+        "rag.answer.model": answer.lineage.model,
+    }
+    if answer.degraded:
+        known["rag.answer.degraded"] = answer.degraded
+    if answer.confidence is not None:
+        known["rag.answer.confidence"] = answer.confidence
+    return {**known, **output_of(answer.text, reveal)} if reveal else known
+
+
+def cache_lookup(recall: Recall) -> Attributes:
+    """A look into the memory of answers. A hit has no chat span beside it, and no usage."""
+    facts = {
+        "similarity": recall.similarity,
+        "entry_age_s": recall.age_s,
+        "saved_s": recall.saved_s,
+        "saved_usd": recall.saved_usd,
+        "rejected_by": recall.rejected_by,
+    }
+    return {
+        SPAN_KIND: "CHAIN",
+        "rag.cache.tier": recall.tier or "exact",
+        "rag.cache.result": "rejected" if recall.rejected_by else recall.status,
+        **{f"rag.cache.{name}": value for name, value in facts.items() if value is not None},
+    }
+
+
+def embeddings(peer: Peer, model: str, dimension: int, texts: Sequence[str], reveal: Reveal | None) -> Attributes:
+    """The vectors of some texts; the vectors themselves are never told."""
+    known: dict[str, Attribute] = {
+        OPERATION: "embeddings",
+        PROVIDER: provider(peer),
+        REQUEST_MODEL: model,
+        RESPONSE_MODEL: model,
+        "gen_ai.embeddings.dimension.count": dimension,
+        "rag.batch.size": len(texts),
+        SPAN_KIND: "EMBEDDING",
+        "embedding.model_name": model,
+        **_server(peer),
+    }
+    if reveal:
+        for at, text in enumerate(texts[:MAX_DOCUMENTS]):
+            known[f"embedding.embeddings.{at}.embedding.text"] = shown(text, reveal)
+    return known
+
+
+def retrieval(source: str, request: Retrieval, found: Sequence[Candidate] | None, reveal: Reveal | None) -> Attributes:
+    """A search for passages."""
+    known: dict[str, Attribute] = {
+        OPERATION: "retrieval",
+        "gen_ai.data_source.id": source,
+        "gen_ai.retrieval.top_k": request.limit,
+        SPAN_KIND: "RETRIEVER",
+        "rag.retrieval.mode": "hybrid",
+        "rag.retrieval.filter_hash": digest(repr(request.access), repr(request.filters))[:16],
+    }
+    if reveal:
+        known |= {"gen_ai.retrieval.query.text": shown(request.text, reveal), **input_of(request.text, reveal)}
+    if found is None:
+        return known
+    scores = [candidate.score for candidate in found[:2]]
+    known |= {"rag.retrieval.returned": len(found), "rag.retrieval.empty": not found}
+    if scores:
+        known["rag.retrieval.top_score"] = scores[0]
+    if len(scores) > 1:
+        known["rag.retrieval.score_gap"] = scores[0] - scores[1]
+    return {**known, **documents("retrieval.documents", found, reveal)}
+
+
+def scored(peer: Peer, model: str, n_passages: int) -> Attributes:
+    """The reading of passages together with a question."""
+    return {
+        OPERATION: "rerank",
+        PROVIDER: provider(peer),
+        REQUEST_MODEL: model,
+        "gen_ai.rerank.candidate.count": n_passages,
+        SPAN_KIND: "RERANKER",
+        "reranker.model_name": model,
+        **_server(peer),
+    }
+
+
+def rerank(peer: Peer, model: str, reading: Reading, reveal: Reveal | None) -> Attributes:
+    """The ordering of passages by reading them together with the question; both orders are told."""
+    before, after = reading.before, reading.after
+    known: dict[str, Attribute] = {
+        **scored(peer, model, len(before)),
+        "rag.rerank.truncated": len(before) > MAX_DOCUMENTS,
+        **documents("reranker.input_documents", before, reveal),
+    }
+    if reveal:
+        known["reranker.query"] = shown(reading.question, reveal)
+    if after is None:
+        return known
+    ranks = {candidate.passage.chunk.id: rank for rank, candidate in enumerate(before)}
+    moved = sum(abs(ranks.get(candidate.passage.chunk.id, rank) - rank) for rank, candidate in enumerate(after))
+    return {
+        **known,
+        "gen_ai.rerank.top_n": len(after),
+        "reranker.top_k": len(after),
+        "rag.rerank.rank_change": moved / max(1, len(after)),
+        **documents("reranker.output_documents", after, reveal),
+    }
+
+
+def rendered(prompt: Prompt, reveal: Reveal | None) -> Attributes:
+    """The prompt as its template made it."""
+    name, _, version = prompt.template.partition("#")
+    known: dict[str, Attribute] = {
+        "gen_ai.prompt.name": name,
+        "gen_ai.prompt.version": version,
+        SPAN_KIND: "PROMPT",
+        "prompt.id": name,
+        "llm.prompt_template.version": version,
+        "rag.prompt.tokens_est": prompt.n_tokens,
+        "rag.prompt.context_docs": len(prompt.sources),
+        "rag.prompt.sha256": version,
+    }
+    if reveal:
+        question, sources = shown(prompt.question, reveal), [shown(source.text, reveal) for source in prompt.sources]
+        known["llm.prompt_template.variables"] = json.dumps({"question": question, "sources": sources[:MAX_DOCUMENTS]})
+    return known
+
+
+def chat(call: Call, reveal: Reveal | None) -> Attributes:
+    """One call of a chat model, with all of its own retries."""
+    prompt, usage, finished = call.prompt, call.usage, call.finished
+    options = {"max_tokens": prompt.max_tokens, "temperature": prompt.temperature}
+    asked = {name: value for name, value in options.items() if value is not None}
+    known: dict[str, Attribute] = {
+        OPERATION: "chat",
+        PROVIDER: provider(call.peer),
+        REQUEST_MODEL: call.model,
+        "gen_ai.request.stream": True,
+        **{f"gen_ai.request.{name}": value for name, value in asked.items()},
+        "gen_ai.prompt.name": prompt.template.partition("#")[0],
+        SPAN_KIND: "LLM",
+        "llm.model_name": call.model,
+        "llm.provider": provider(call.peer),
+        "llm.system": provider(call.peer),
+        "llm.invocation_parameters": json.dumps(asked),
+        "rag.route.attempt": call.attempt,
+        FALLBACK: call.failed_over is not None,
+        **_server(call.peer),
+    }
+    if call.failed_over is not None:
+        known |= {"rag.route.fallback.from": call.failed_over[0], "rag.route.fallback.reason": call.failed_over[1]}
+    if call.first_chunk_s is not None:
+        known["gen_ai.response.time_to_first_chunk"] = call.first_chunk_s
+    if usage is not None:
+        known |= _usage(usage)
+    if call.cost_usd is not None:
+        known |= {"gen_ai.usage.cost": call.cost_usd, "llm.cost.total": call.cost_usd}
+    if finished is not None:
+        known |= {
+            "gen_ai.response.finish_reasons": (finished.reason,),
+            "llm.finish_reason": finished.reason,
+            RESPONSE_MODEL: finished.model,
+        }
+    return {**known, **messages(prompt.messages, "".join(call.text), reveal)} if reveal else known
+
+
+def batch(report: BatchReport) -> Attributes:
+    """Work that served several requests at once; the links say which."""
+    return {
+        "rag.batch.queue": report.queue,
+        "rag.batch.size": report.n_items,
+        "rag.batch.tokens": report.n_tokens,
+        "rag.batch.padded_tokens": report.padded_tokens,
+        "rag.batch.wait_s": report.waited_s,
+    }
+
+
+def query_batch(collection: str, n_items: int, n_rows: int | None) -> Attributes:
+    """One call of the store for several searches."""
+    known: dict[str, Attribute] = {
+        "db.system.name": "qdrant",  # the embedded store too is Qdrant's engine
+        "db.operation.name": "query_batch",
+        "db.collection.name": collection,
+    }
+    if n_items > 1:
+        known["db.operation.batch.size"] = n_items
+    if n_rows is not None:
+        known["db.response.returned_rows"] = n_rows
+    return known
+
+
+def stored(collection: str, n_documents: int, n_chunks: int) -> Attributes:
+    """Documents that were put into the store."""
+    return {
+        "db.system.name": "qdrant",
+        "db.operation.name": "put",
+        "db.collection.name": collection,
+        "rag.ingest.documents": n_documents,
+        "rag.ingest.chunks": n_chunks,
+    }
+
+
+def deleted(collection: str, n_documents: int) -> Attributes:
+    """Documents that were removed from the store."""
+    return {
+        "db.system.name": "qdrant",
+        "db.operation.name": "delete",
+        "db.collection.name": collection,
+        "rag.ingest.documents": n_documents,
+    }
+
+
+def provider(peer: Peer) -> str:
+    """The provider in GenAI's list of names, or the kind itself where that has none."""
+    return _GEN_AI_PROVIDERS.get(peer.kind, peer.kind)
+
+
+def _server(peer: Peer) -> Attributes:
+    known: dict[str, Attribute] = {}
+    if peer.address is not None:
+        known["server.address"] = peer.address
+    if peer.port is not None:
+        known["server.port"] = peer.port
+    return known
+
+
+def _usage(usage: Usage) -> Attributes:
+    return {
+        INPUT_TOKENS: usage.input_tokens,
+        OUTPUT_TOKENS: usage.output_tokens,
+        "gen_ai.usage.cache_read.input_tokens": usage.cached_tokens,
+        "gen_ai.usage.cache_write.input_tokens": usage.cache_write_tokens,
+        "gen_ai.usage.reasoning.output_tokens": usage.reasoning_tokens,
+        "llm.token_count.prompt": usage.input_tokens,
+        "llm.token_count.completion": usage.output_tokens,
+        "llm.token_count.total": usage.input_tokens + usage.output_tokens,
+        "llm.token_count.prompt_details.cache_read": usage.cached_tokens,
+        "llm.token_count.prompt_details.cache_write": usage.cache_write_tokens,
+        "llm.token_count.completion_details.reasoning": usage.reasoning_tokens,
+    }

@@ -1,0 +1,236 @@
+"""Spans: what happened in a request, when, and because of what. Recorded by ourselves, exported as OpenTelemetry.
+
+Recording is cheap, so every request is recorded; whether its trace is kept is decided at its end, when it is known
+whether it failed, fell back or was slow. What a span tells (`Describe`) is put into words for kept traces only.
+"""
+
+import random
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Literal, TypeVar
+
+from msgspec import Struct
+
+Event = TypeVar("Event")
+
+Kind = Literal["server", "internal", "client"]
+Attribute = str | int | float | bool | Sequence[str]
+Attributes = Mapping[str, Attribute]
+Reveal = Callable[[str], str]
+"""How a text may be shown in a span: redacted."""
+Describe = Callable[[Reveal | None], Attributes]
+"""The attributes of a span; texts only where `Reveal` says how."""
+
+MAX_SPANS = 1_000
+"""Of one trace; a long ingestion makes more, and the first ones say what it does."""
+
+MAX_ATTRIBUTES = 1_024
+"""Of one span, so that a list of documents never pushes out what kind of span it is. OpenTelemetry's default is 128."""
+
+
+class Point(Struct, frozen=True):
+    """A span, from wherever it is: the ids of W3C trace context."""
+
+    trace_id: int
+    span_id: int
+    is_sampled: bool = True
+
+
+class Span:
+    """One step of a trace. `describe` says what it did; `failed` and `reason` say why it did not."""
+
+    __slots__ = ("describe", "ended_ns", "failed", "id", "kind", "links", "name", "parent_id", "started_ns", "trace")
+
+    def __init__(self, trace: "Trace", name: str, kind: Kind, parent_id: int | None, started_ns: int) -> None:
+        self.trace = trace
+        self.id = random.getrandbits(64)
+        self.name = name
+        self.kind = kind
+        self.parent_id = parent_id
+        self.started_ns = started_ns
+        self.ended_ns = 0
+        self.failed: BaseException | None = None
+        self.describe: Describe | None = None
+        self.links: tuple[Point, ...] = ()
+
+    @property
+    def point(self) -> Point:
+        """What others need to refer to it."""
+        return Point(self.trace.id, self.id, self.trace.is_sampled)
+
+
+class Trace:
+    """The spans of one request, by their end. `batches` are shared with other traces and link to their spans."""
+
+    __slots__ = ("batches", "id", "is_sampled", "notable", "owner", "request_id", "root", "spans", "tracer")
+
+    def __init__(self, tracer: "Tracer", identifier: int, *, is_sampled: bool) -> None:
+        self.tracer = tracer
+        self.id = identifier
+        self.is_sampled = is_sampled
+        self.notable = False
+        self.request_id = ""
+        self.owner: tuple[str, str] | None = None
+        self.root: Span | None = None
+        self.spans: list[Span] = []
+        self.batches: list[Span] = []
+
+
+Ended = Callable[[Trace], None]
+
+CURRENT: ContextVar[Span | None] = ContextVar("groundwire_span", default=None)
+"""The span that is open here."""
+
+
+class Tracer:
+    """Opens spans, and gives every trace that is to be kept to `ended`, in which nothing may wait or raise."""
+
+    def __init__(
+        self,
+        ended: Ended,
+        *,
+        sample: float = 1.0,
+        slow_s: float = float("inf"),
+        clock: Callable[[], int] = time.time_ns,
+        draw: Callable[[], float] = random.random,
+    ) -> None:
+        self._ended = ended
+        self._sample = sample
+        self._slow_ns = slow_s * 1e9
+        self._draw = draw
+        self.clock = clock
+
+    @contextmanager
+    def request(self, name: str, kind: Kind, caller: Point | None = None) -> Iterator[Span]:
+        """Opens the first span of a trace, of the caller's trace if it sent one; its end decides what is kept.
+
+        Inside of another span, as a step of that one.
+        """
+        if CURRENT.get() is not None:
+            with self.step(name, kind) as span:
+                yield span
+            return
+        is_sampled = caller.is_sampled if caller else self._draw() < self._sample
+        trace = Trace(self, caller.trace_id if caller else random.getrandbits(128), is_sampled=is_sampled)
+        root = trace.root = Span(trace, name, kind, caller.span_id if caller else None, self.clock())
+        try:
+            with _open(root):
+                yield root
+        finally:
+            if trace.is_sampled or trace.notable or root.ended_ns - root.started_ns > self._slow_ns:
+                self._ended(trace)
+
+    @contextmanager
+    def step(self, name: str, kind: Kind = "internal") -> Iterator[Span]:
+        """Opens a span below the one that is open here; outside of any, a trace of its own."""
+        parent = CURRENT.get()
+        if parent is None:
+            with self.request(name, kind) as span:
+                yield span
+            return
+        with _open(Span(parent.trace, name, kind, parent.id, self.clock())) as span:
+            yield span
+
+    def begin(self, name: str, kind: Kind = "internal") -> Span:
+        """A span below the one that is open here, itself open nowhere, for generators: see `inside` and `end`."""
+        parent = CURRENT.get()
+        assert parent is not None, "outside of a trace there is nothing to stand below"
+        return Span(parent.trace, name, kind, parent.id, self.clock())
+
+
+def below(parent: Span, name: str) -> Span:
+    """A span for what was done since the last step below `parent` ended, where it is only known now that it is over."""
+    now_ns = parent.trace.tracer.clock()
+    ends = [span.ended_ns for span in parent.trace.spans if span.parent_id == parent.id]
+    span = Span(parent.trace, name, "internal", parent.id, max([parent.started_ns, *ends]))
+    span.ended_ns = now_ns
+    _keep(span)
+    return span
+
+
+def end(span: Span, failed: BaseException | None = None) -> None:
+    """Ends a span and puts it into its trace. A failure makes the trace one to keep."""
+    trace = span.trace
+    span.ended_ns = trace.tracer.clock()
+    if failed is not None:
+        span.failed = failed
+        trace.notable = trace.notable or isinstance(failed, Exception)  # one who leaves is no failure
+    _keep(span)
+
+
+def _keep(span: Span) -> None:
+    if len(span.trace.spans) < MAX_SPANS:
+        span.trace.spans.append(span)
+
+
+async def inside(span: Span, events: AsyncGenerator[Event, None] | AsyncIterator[Event]) -> AsyncGenerator[Event, None]:
+    """The events, each made with `span` open and given out with it closed: a generator's reader is not its child."""
+    try:
+        while True:
+            token = CURRENT.set(span)
+            try:
+                event = await anext(events)
+            except StopAsyncIteration:
+                return
+            finally:
+                CURRENT.reset(token)
+            yield event
+    finally:
+        close = getattr(events, "aclose", None)
+        if close:
+            await close()
+
+
+@contextmanager
+def batch(name: str, served: Sequence[Span | None]) -> Iterator[Span | None]:
+    """Opens one span for work that serves several others at once, with a link to each of them.
+
+    Below the one it serves if that is alone, else in a trace of its own, that is kept with any of those it links to.
+    """
+    spans = list(dict.fromkeys(span for span in served if span is not None))
+    if not spans:
+        token = CURRENT.set(None)  # not below whoever happened to start the batch
+        try:
+            yield None
+        finally:
+            CURRENT.reset(token)
+        return
+    first = spans[0]
+    tracer = first.trace.tracer
+    is_alone = len(spans) == 1
+    trace = first.trace if is_alone else Trace(tracer, random.getrandbits(128), is_sampled=first.trace.is_sampled)
+    shared = Span(trace, name, "client", first.id if is_alone else None, tracer.clock())
+    shared.links = tuple(span.point for span in spans)
+    with _open(shared):
+        yield shared
+    if not is_alone:
+        for one in {id(span.trace): span.trace for span in spans}.values():
+            one.batches.extend(trace.spans)
+
+
+def trace_id() -> str | None:
+    """The id of the trace that goes on here, in hex."""
+    span = CURRENT.get()
+    return None if span is None else f"{span.trace.id:032x}"
+
+
+def current() -> Point | None:
+    """The span that is open here."""
+    span = CURRENT.get()
+    return None if span is None else span.point
+
+
+@contextmanager
+def _open(span: Span) -> Iterator[Span]:
+    token = CURRENT.set(span)
+    try:
+        yield span
+    except BaseException as error:
+        end(span, error)
+        raise
+    else:
+        end(span)
+    finally:
+        CURRENT.reset(token)

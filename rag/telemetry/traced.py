@@ -1,0 +1,302 @@
+"""The ports with a span around each call. Each wrapper is itself the port; `rag.compose` puts them on."""
+
+import time
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from functools import partial
+from typing import Protocol
+
+from rag.base.deadline import Clock, Deadline
+from rag.base.errors import GroundwireError
+from rag.base.ports import (
+    Answers,
+    ChatModel,
+    Embedder,
+    IndexedDocument,
+    Page,
+    PassageStore,
+    Reranker,
+    Retrieval,
+    Retriever,
+    Vectors,
+)
+from rag.base.types import (
+    Access,
+    Answer,
+    Answered,
+    AnswerEvent,
+    Candidate,
+    Filters,
+    Finished,
+    ModelEvent,
+    Passage,
+    Prompt,
+    Query,
+    Recall,
+    Role,
+    SourcesFound,
+    TextDelta,
+    Usage,
+    Work,
+)
+from rag.telemetry import attributes
+from rag.telemetry.attributes import Call, Peer, Reading
+from rag.telemetry.spans import CURRENT, Span, Tracer, below, end, inside
+from rag.telemetry.told import class_of
+
+_CHAT = "chat"
+
+
+class Store(PassageStore, Protocol):
+    """What a store is to those who search and fill it."""
+
+    @property
+    def name(self) -> str:
+        """As the lineage of an answer names it."""
+        ...
+
+    @property
+    def epoch(self) -> int:
+        """Grows with every change that a reader can see."""
+        ...
+
+    async def search_batch(self, requests: Sequence[Retrieval]) -> list[list[Candidate] | GroundwireError]:
+        """The candidates for each request, in order; a member that fails gives its error and harms no other."""
+        ...
+
+
+class TracedAnswers:
+    """`Answers` in the span `invoke_workflow ask`, with what the cache had to do with it."""
+
+    def __init__(self, answers: Answers, tracer: Tracer) -> None:
+        self._answers = answers
+        self._tracer = tracer
+
+    async def answer(self, query: Query, deadline: Deadline, *, stream: bool) -> AsyncGenerator[AnswerEvent, None]:
+        """See the port."""
+        events = self._answers.answer(query, deadline, stream=stream)
+        if CURRENT.get() is None:
+            async with aclosing(events):
+                async for event in events:
+                    yield event
+            return
+        span = self._tracer.begin("invoke_workflow ask")
+        answer: Answer | None = None
+        failed: BaseException | None = None
+        try:
+            async with aclosing(inside(span, events)) as traced:
+                async for event in traced:
+                    if isinstance(event, SourcesFound):
+                        self._looked_up(span, event.cache)
+                    elif isinstance(event, Answered):
+                        answer = event.answer
+                    yield event
+        except BaseException as error:
+            failed = error
+            raise
+        finally:
+            span.describe = partial(attributes.workflow, query, answer)
+            span.trace.notable = span.trace.notable or bool(answer and answer.degraded)
+            end(span, failed)
+
+    def _looked_up(self, workflow: Span, recall: Recall) -> None:
+        """The lookup was between the start of the workflow and whatever came first after it."""
+        if recall.status == "off":
+            return
+        starts = [span.started_ns for span in workflow.trace.spans if span.parent_id == workflow.id]
+        span = below(workflow, f"cache_lookup {recall.tier or 'exact'}")
+        span.started_ns, span.ended_ns = workflow.started_ns, min([*starts, span.ended_ns])
+        span.describe = lambda _: attributes.cache_lookup(recall)
+
+
+class TracedEmbedder:
+    """An `Embedder` in the span `embeddings {model}`."""
+
+    def __init__(self, embedder: Embedder, tracer: Tracer, peer: Peer) -> None:
+        self.name = embedder.name
+        self.dimension = embedder.dimension
+        self.max_length_tokens = embedder.max_length_tokens
+        self._embedder = embedder
+        self._tracer = tracer
+        self._peer = peer
+        self._span = f"embeddings {embedder.name}"
+
+    async def embed(self, texts: Sequence[str], role: Role, work: Work) -> Vectors:
+        """See the port."""
+        with self._tracer.step(self._span, "internal" if self._peer.address is None else "client") as span:
+            span.describe = partial(attributes.embeddings, self._peer, self.name, self.dimension, texts)
+            return await self._embedder.embed(texts, role, work)
+
+
+class TracedRetriever:
+    """A `Retriever` in the span `retrieval {index}`."""
+
+    def __init__(self, retriever: Retriever, tracer: Tracer, index: str) -> None:
+        self._retriever = retriever
+        self._tracer = tracer
+        self._index = index
+        self._span = f"retrieval {index}"
+
+    async def retrieve(self, request: Retrieval, work: Work) -> list[Candidate]:
+        """See the port."""
+        with self._tracer.step(self._span, "client") as span:
+            found: list[Candidate] | None = None
+            try:
+                found = await self._retriever.retrieve(request, work)
+            finally:
+                span.describe = partial(attributes.retrieval, self._index, request, found)
+            return found
+
+
+class TracedStore:
+    """A `PassageStore` that searches in batches, with a span around each batch and each change."""
+
+    def __init__(self, store: Store, tracer: Tracer) -> None:
+        self.name = store.name
+        self._store = store
+        self._tracer = tracer
+
+    @property
+    def epoch(self) -> int:
+        """See the store."""
+        return self._store.epoch
+
+    async def search_batch(self, requests: Sequence[Retrieval]) -> list[list[Candidate] | GroundwireError]:
+        """See `rag.index.retriever`. The span has the links of the batch that it is the work of."""
+        parent = CURRENT.get()
+        if parent is None:
+            return await self._store.search_batch(requests)
+        with self._tracer.step(f"query_batch {self.name}", "client") as span:
+            span.links = parent.links
+            outcomes = await self._store.search_batch(requests)
+            n_rows = sum(len(outcome) for outcome in outcomes if isinstance(outcome, list))
+            span.describe = lambda _: attributes.query_batch(self.name, len(requests), n_rows)
+            return outcomes
+
+    async def put(self, documents: Sequence[IndexedDocument]) -> None:
+        """See the port."""
+        with self._tracer.step(f"put {self.name}", "client") as span:
+            n_chunks = sum(len(document.chunks) for document in documents)
+            span.describe = lambda _: attributes.stored(self.name, len(documents), n_chunks)
+            await self._store.put(documents)
+
+    async def delete(self, access: Access, filters: Filters) -> int:
+        """See the port."""
+        with self._tracer.step(f"delete {self.name}", "client") as span:
+            n_deleted = await self._store.delete(access, filters)
+            span.describe = lambda _: attributes.deleted(self.name, n_deleted)
+            return n_deleted
+
+    async def records(self, access: Access, filters: Filters, limit: int, cursor: str | None = None) -> Page:
+        """See the port."""
+        return await self._store.records(access, filters, limit, cursor)
+
+    async def passages(self, access: Access, document_id: str) -> list[tuple[Passage, Vectors]]:
+        """See the port."""
+        return await self._store.passages(access, document_id)
+
+
+class TracedReranker:
+    """A `Reranker` in the span `rerank {model}`."""
+
+    def __init__(self, reranker: Reranker, tracer: Tracer, peer: Peer) -> None:
+        self.name = reranker.name
+        self.scores_are_logits = reranker.scores_are_logits
+        self._peer = peer
+        self._reranker = reranker
+        self._tracer = tracer
+        self._span = f"rerank {reranker.name}"
+
+    async def score(self, question: str, passages: Sequence[str], work: Work) -> list[float]:
+        """See the port."""
+        with self._tracer.step(self._span) as span:
+            span.describe = lambda _: attributes.scored(self._peer, self.name, len(passages))
+            return await self._reranker.score(question, passages, work)
+
+    async def rerank(self, question: str, candidates: Sequence[Candidate], limit: int, work: Work) -> list[Candidate]:
+        """See the port."""
+        with self._tracer.step(self._span) as span:
+            ordered: list[Candidate] | None = None
+            try:
+                ordered = await self._reranker.rerank(question, candidates, limit, work)
+            finally:
+                reading = Reading(question=question, before=candidates, after=ordered)
+                span.describe = partial(attributes.rerank, self._peer, self.name, reading)
+            return ordered
+
+
+class TracedModel:
+    """A `ChatModel` in the span `chat {model}`: one for all that it does for one prompt, its retries included.
+
+    `price` says what usage costs in USD, where that is known.
+    """
+
+    def __init__(
+        self,
+        model: ChatModel,
+        tracer: Tracer,
+        peer: Peer,
+        price: Callable[[Usage], float | None] = lambda _: None,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        self.name = model.name
+        self._model = model
+        self._tracer = tracer
+        self._peer = peer
+        self._price = price
+        self._clock = clock
+
+    async def stream(self, prompt: Prompt, deadline: Deadline) -> AsyncGenerator[ModelEvent, None]:
+        """See the port."""
+        parent = CURRENT.get()
+        if parent is None:
+            async for event in self._model.stream(prompt, deadline):
+                yield event
+            return
+        call = self._called(prompt, parent)
+        span = self._tracer.begin(f"{_CHAT} {self.name}", "internal" if self._peer.kind == "extractive" else "client")
+        failed: BaseException | None = None
+        started_s = self._clock()
+        try:
+            async with aclosing(inside(span, self._model.stream(prompt, deadline))) as events:
+                async for event in events:
+                    if call.first_chunk_s is None:
+                        call.first_chunk_s = self._clock() - started_s
+                    _note(call, event)
+                    yield event
+        except BaseException as error:
+            failed = error
+            raise
+        finally:
+            call.cost_usd = None if call.usage is None else self._price(call.usage)
+            span.describe = partial(attributes.chat, call)
+            end(span, failed)
+
+    def _called(self, prompt: Prompt, parent: Span) -> Call:
+        """The call, with what became of those before it for the same prompt; before the first one stands the prompt."""
+        earlier = [span for span in parent.trace.spans if span.parent_id == parent.id and span.name.startswith(_CHAT)]
+        failed = [
+            (span.name.removeprefix(f"{_CHAT} "), class_of(span.failed))
+            for span in earlier
+            if isinstance(span.failed, Exception)
+        ]
+        if not earlier:
+            rendered = below(parent, f"render_prompt {prompt.template.partition('#')[0]}")
+            rendered.describe = partial(attributes.rendered, prompt)
+        return Call(
+            peer=self._peer,
+            model=self.name,
+            prompt=prompt,
+            attempt=len(earlier),
+            failed_over=failed[-1] if failed else None,
+        )
+
+
+def _note(call: Call, event: ModelEvent) -> None:
+    match event:
+        case TextDelta():
+            call.text.append(event.text)
+        case Usage():
+            call.usage = event
+        case Finished():
+            call.finished = event

@@ -1,0 +1,95 @@
+"""All that traces, opened as one: the recorder, what is kept in memory, the way to a collector, and the wrappers."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
+
+from rag.base.errors import ConfigError
+from rag.base.ports import Answers, ChatModel, Embedder, Reranker, Retriever
+from rag.base.types import Usage
+from rag.telemetry.attributes import Peer
+from rag.telemetry.config import TracingConfig
+from rag.telemetry.finished import FinishedTrace, finished
+from rag.telemetry.recent import RecentTraces
+from rag.telemetry.spans import Reveal, Trace, Tracer
+from rag.telemetry.traced import (
+    Store,
+    TracedAnswers,
+    TracedEmbedder,
+    TracedModel,
+    TracedReranker,
+    TracedRetriever,
+    TracedStore,
+)
+
+
+class Tracing:
+    """Puts spans around ports; with tracing off it leaves them as they are. `recent` has the last traces."""
+
+    def __init__(self, config: TracingConfig, reveal: Reveal, send: Callable[[FinishedTrace], None]) -> None:
+        self.recent = RecentTraces(config.memory_traces)
+        self._reveal = reveal if config.content == "redacted" else None
+        self._send = send
+        self.tracer = Tracer(self._keep, sample=config.sample, slow_s=config.slow_s) if config.enabled else None
+
+    def answers(self, answers: Answers) -> Answers:
+        """The same, traced."""
+        return TracedAnswers(answers, self.tracer) if self.tracer else answers
+
+    def embedder(self, embedder: Embedder, peer: Peer) -> Embedder:
+        """The same, traced."""
+        return TracedEmbedder(embedder, self.tracer, peer) if self.tracer else embedder
+
+    def retriever(self, retriever: Retriever, index: str) -> Retriever:
+        """The same, traced."""
+        return TracedRetriever(retriever, self.tracer, index) if self.tracer else retriever
+
+    def store(self, store: Store) -> Store:
+        """The same, traced."""
+        return TracedStore(store, self.tracer) if self.tracer else store
+
+    def reranker(self, reranker: Reranker, peer: Peer) -> Reranker:
+        """The same, traced; one that does nothing is not worth a span."""
+        return TracedReranker(reranker, self.tracer, peer) if self.tracer and reranker.name != "none" else reranker
+
+    def model(self, model: ChatModel, peer: Peer, price: Callable[[Usage], float | None] = lambda _: None) -> ChatModel:
+        """The same, traced."""
+        return TracedModel(model, self.tracer, peer, price) if self.tracer else model
+
+    def _keep(self, trace: Trace) -> None:
+        told = finished(trace, self._reveal)
+        self.recent.add(told)
+        self._send(told)
+
+
+@asynccontextmanager
+async def open_tracing(
+    config: TracingConfig, *, reveal: Reveal, version: str, on_drop: Callable[[str, int], None]
+) -> AsyncIterator[Tracing]:
+    """Tracing as the settings want it. Raises ConfigError where a collector is named and the extra is missing."""
+    if not (config.enabled and config.endpoint):
+        yield Tracing(config, reveal, lambda _: None)
+        return
+    try:
+        from rag.telemetry.otlp import exporter_to
+    except ImportError as error:
+        raise ConfigError("tracing.endpoint needs `pip install groundwire[otel]`", path="tracing.endpoint") from error
+    exporter = exporter_to(config, version, on_drop)
+    try:
+        yield Tracing(config, reveal, exporter.send)
+    finally:
+        await asyncio.to_thread(exporter.close)
+
+
+def off() -> Tracing:
+    """Tracing that does nothing."""
+    return Tracing(TracingConfig(enabled=False), str, lambda _: None)
+
+
+def peer_of(kind: str, url: str | None) -> Peer:
+    """Where something answers that the settings describe by its kind, and by its URL if it is remote."""
+    if url is None:
+        return Peer(kind=kind)
+    parts = urlsplit(url)
+    return Peer(kind=kind, address=parts.hostname, port=parts.port or (443 if parts.scheme == "https" else 80))

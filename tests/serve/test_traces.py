@@ -1,0 +1,92 @@
+"""GET /traces: every request leaves one, its caller may see it, and nobody else but who may see everything."""
+
+import pytest
+
+from rag.govern.accounts import AccountBook
+from rag.govern.keys import KeyRing, new_key
+from rag.telemetry.config import TracingConfig
+from rag.telemetry.tracing import Tracing
+from tests.serve.stage import KEYS, OTHERS, WRITES, StageAnswerer, client_of, services
+
+ADMIN_TOKEN, ADMIN = new_key("root", tenant="ops", scopes=["admin"])
+ADMINS = {"authorization": f"Bearer {ADMIN_TOKEN}"}
+
+
+def traced(**changes):
+    tracing = Tracing(TracingConfig(**changes.pop("config", {})), str, lambda _: None)
+    answerer = tracing.answers(changes.pop("answerer", StageAnswerer()))
+    keys = (*KEYS, ADMIN)
+    return services(keys=KeyRing(keys), book=AccountBook(keys), tracing=tracing, answerer=answerer, **changes)
+
+
+async def test_a_request_is_found_by_its_id_with_its_spans():
+    async with client_of(traced()) as client:
+        await client.post("/ask", json={"question": "When?"}, headers={"X-Request-Id": "mine"})
+        trace = (await client.get("/traces/mine")).json()
+        again = (await client.get(f"/traces/{trace['trace_id']}")).json()
+        (listed,) = (await client.get("/traces")).json()["traces"]
+    assert trace == again
+    assert [span["name"] for span in trace["spans"]][:2] == ["POST /ask", "invoke_workflow ask"]
+    root = trace["spans"][0]
+    assert root["attributes"]["http.route"] == "/ask"
+    assert root["attributes"]["http.response.status_code"] == 200
+    assert root["start_s"] == 0
+    assert (listed["request_id"], listed["n_spans"]) == ("mine", len(trace["spans"]))
+
+
+@pytest.mark.parametrize(("headers", "n_seen"), [(OTHERS, 0), (WRITES, 0), (ADMINS, 1)], ids=["other", "same", "admin"])
+async def test_nobody_else_sees_it_but_an_admin(headers, n_seen):
+    """Not even of the same tenant: a trace tells which documents were found, and a colleague may not see those."""
+    async with client_of(traced()) as client:
+        await client.post("/ask", json={"question": "When?"}, headers={"X-Request-Id": "mine"})
+        assert len((await client.get("/traces", headers=headers)).json()["traces"]) == n_seen
+        reply = await client.get("/traces/mine", headers=headers)
+    assert reply.status_code == (200 if n_seen else 404)
+
+
+async def test_a_request_of_the_same_name_does_not_hide_anothers():
+    """Callers choose request and trace ids; each finds its own."""
+    named = {"X-Request-Id": "same", "traceparent": "00-" + "a" * 32 + "-" + "b" * 16 + "-01"}
+    async with client_of(traced()) as client:
+        await client.post("/ask", json={"question": "When?"}, headers=named)
+        await client.post("/ask", json={"question": "When?"}, headers=named | OTHERS)
+        mine, theirs = await client.get("/traces/same"), await client.get("/traces/same", headers=OTHERS)
+    assert mine.json()["spans"][0]["span_id"] != theirs.json()["spans"][0]["span_id"]
+    assert mine.json()["trace_id"] == "a" * 32
+    assert mine.json()["spans"][0]["parent_id"] == "b" * 16
+
+
+async def test_who_is_not_let_in_leaves_no_trace_for_anyone_but_an_admin():
+    async with client_of(traced()) as client:
+        await client.post("/ask", json={"question": "When?"}, headers={"authorization": "Bearer wrong"})
+        assert (await client.get("/traces")).json()["traces"] == []
+
+
+async def test_probes_and_scrapes_leave_none():
+    async with client_of(traced()) as client:
+        for path in ("/livez", "/readyz", "/metrics", "/traces", "/schema/openapi.json"):
+            await client.get(path)
+        assert (await client.get("/traces", headers=ADMINS)).json()["traces"] == []
+
+
+async def test_of_what_is_not_sampled_failures_stay():
+    staged = traced(config={"sample": 0.0}, answerer=StageAnswerer((ZeroDivisionError("ours"),)))
+    async with client_of(staged) as client:
+        await client.post("/search", json={"query": "fine"})
+        await client.post("/ask", json={"question": "When?"}, headers={"X-Request-Id": "bad"})
+        traces = (await client.get("/traces")).json()["traces"]
+    assert [(trace["request_id"], trace["error"]) for trace in traces] == [("bad", "Unexpected")]
+
+
+async def test_the_memory_is_bounded():
+    async with client_of(traced(config={"memory_traces": 3})) as client:
+        for number in range(5):
+            await client.post("/search", json={"query": "x"}, headers={"X-Request-Id": f"r{number}"})
+        traces = (await client.get("/traces")).json()["traces"]
+    assert [trace["request_id"] for trace in traces] == ["r4", "r3", "r2"]
+
+
+async def test_with_tracing_off_there_is_nothing_to_see():
+    async with client_of(services()) as client:
+        await client.post("/ask", json={"question": "When?"})
+        assert (await client.get("/traces")).json() == {"traces": []}
