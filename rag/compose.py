@@ -29,9 +29,11 @@ from rag.base.stages import Stages
 from rag.base.types import Scope
 from rag.govern.accounts import AccountBook
 from rag.govern.admission import Admission
+from rag.govern.admitted import AdmittedModel
 from rag.govern.budgeted import BudgetedModel
 from rag.govern.factory import open_ledger
 from rag.govern.governed import GovernedModel
+from rag.govern.guards import Guards
 from rag.govern.keys import LOCAL_ID, KeyConfig, KeyRing, hash_of
 from rag.govern.keys_file import read_keys
 from rag.govern.limits import Limits
@@ -132,7 +134,7 @@ async def open_services(
     `read` gives the settings anew, for those that can change while all of this is open.
     """
     startup, health, fields = Stages(), Health(), Fields(settings.fields)
-    book, meters = AccountBook(keys.configs, settings.accounts), Meters()
+    guards = Guards(AccountBook(keys.configs, settings.accounts), Meters(), Admission(settings.limits))
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
         seen = await enter(open_observation(settings))
@@ -142,8 +144,8 @@ async def open_services(
             store = await enter(_open_store(settings, fields, embedder))
             traced, retriever = await enter(_open_retriever(store, seen))
         with startup.stage("answer models"):
-            models = await enter(_open_models(settings, embedder, book, meters, seen))
-        searcher = Searcher(SharedEmbedder(embedder), retriever, reranker, settings.answer)
+            models = await enter(_open_models(settings, embedder, guards, seen))
+        searcher = Searcher(SharedEmbedder(embedder), retriever, reranker, settings.answer, guards.admission.admitted)
         recipe = _answerer(settings, searcher, models, tokenizer, store.name)
         answers, written = _with_memory(recipe, store, traced, settings)
         indexer = Indexer(embedder, written, tokenizer, settings.ingest)
@@ -151,16 +153,16 @@ async def open_services(
         health.warmed_up()
         yield Services(
             keys=keys,
-            book=book,
-            meters=meters,
+            book=guards.book,
+            meters=guards.meters,
             limits=settings.limits,
-            admission=Admission(settings.limits),
+            admission=guards.admission,
             fields=fields,
             health=health,
             metrics=seen.metrics,
             searcher=searcher,
             count_tokens=partial(lengths_of, tokenizer),
-            answerer=seen.answers(_permitted(answers, book, settings)),
+            answerer=seen.answers(_permitted(answers, guards.book, settings)),
             models=models,
             registry=models,
             reloader=Reloader(settings, lambda changed: models.exchange(_catalogue(changed)), read),
@@ -205,12 +207,13 @@ def _catalogue(settings: Settings) -> Catalogue:
 
 @asynccontextmanager
 async def _open_models(
-    settings: Settings, embedder: Embedder, book: AccountBook, meters: Meters, seen: Observation
+    settings: Settings, embedder: Embedder, guards: Guards, seen: Observation
 ) -> AsyncIterator[ModelRegistry]:
     """The models and routes, traced, each behind what its callers may use; the extractive one is everyone's.
 
     Money is set aside for every call of a model, so retries and hedges are paid for too.
     """
+    book, meters, admission = guards
     async with AsyncExitStack() as stack:
         ledger = None
         if book.has_budgets:
@@ -223,7 +226,7 @@ async def _open_models(
             return BudgetedModel(traced, tariff_of(config), ledger, book)
 
         def governed(name: str, model: ChatModel) -> ChatModel:
-            return model if name == EXTRACTIVE else GovernedModel(name, model, book, meters)
+            return AdmittedModel(model, admission) if name == EXTRACTIVE else GovernedModel(name, model, book, meters)
 
         parts = Parts(embedder=embedder, wrap=budgeted, cover=governed)
         yield await stack.enter_async_context(open_models(_catalogue(settings), parts, seen.attempt))

@@ -14,10 +14,15 @@ instead, and take the longer latency of a full batch for a queue.
 """
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
+
+from msgspec import Struct
 
 from rag.base.deadline import Clock
 from rag.base.errors import LoadError, Overloaded, QuotaExceeded
+from rag.govern.ladder import CLIMB_S, Effort, Ladder
 from rag.govern.limits import Limits
 
 QUEUED: Final = 12
@@ -29,33 +34,22 @@ SHRINK: Final = 0.95
 GROW: Final = 1.05
 """By which the limit moves for each one who is refused, and for each one who finds no queue."""
 
+MAX_LOOKS: Final = 16
+"""Requests without room that may look into the memory in a row. In the long run it is one for each that was served, so
+that looking costs a small part of what serving does."""
+
 _WEIGHT: Final = 0.1
 """Of the newest service time; the rate is over about a second."""
 
 _RATE_STEP_S: Final = 0.1
 
 
-class Permit:
-    """One request that was let in. End it with `leave`, and `park` it when it begins to wait for somebody else."""
+class Permit(Struct, frozen=True):
+    """One piece of work that was let in, behind so many others."""
 
-    __slots__ = ("_admission", "_counted", "entered_s", "n_ahead", "tenant")
-
-    def __init__(self, admission: "Admission", tenant: str, n_ahead: int, entered_s: float) -> None:
-        self._admission = admission
-        self._counted = True
-        self.tenant = tenant
-        self.n_ahead = n_ahead
-        self.entered_s = entered_s
-
-    def park(self) -> None:
-        """From here on the request waits for another server: it no longer counts, however long it takes."""
-        self.leave(served=True)
-
-    def leave(self, *, served: bool) -> None:
-        """The request is over; only what was `served` tells how long serving takes. A second time changes nothing."""
-        if self._counted:
-            self._counted = False
-            self._admission.left(self, served=served)
+    tenant: str
+    n_ahead: int
+    entered_s: float
 
 
 class Admission:
@@ -71,12 +65,13 @@ class Admission:
         self._rate = 0.0
         self._measured_s = clock()
         self._n_served = 0
-        self.refused_at_s = float("-inf")
-        """When somebody was last refused for want of room."""
+        self._refused_s = float("-inf")
+        self._n_looks = 0
+        self._ladder = Ladder(clock)
 
     @property
     def n_in_flight(self) -> int:
-        """How many requests are being worked on; those parked are not among them."""
+        """How much is being worked on; who waits for a remote model is not among it."""
         return self._n_in_flight
 
     @property
@@ -84,23 +79,46 @@ class Admission:
         """How many requests may be worked on now."""
         return int(self._limit)
 
-    def enter(self, tenant: str) -> Permit:
-        """Lets a request in. Raises Overloaded, or QuotaExceeded for a tenant that has as many as it may."""
-        now_s = self._clock()
-        self._measure(now_s)
-        n_own = self._in_flight.get(tenant, 0)
-        refusal = self._refusal(n_own)
+    def check(self, tenant: str) -> None:
+        """Raises what `admitted` would raise now: to be asked before anything is read."""
+        self._measure(self._clock())
+        refusal = self._refusal(self._in_flight.get(tenant, 0))
         if refusal is not None:
             raise refusal
+
+    @contextmanager
+    def admitted(self, tenant: str) -> Iterator[Effort]:
+        """Inside, a request is worked on, with so much effort.
+
+        Raises Overloaded, or QuotaExceeded for a tenant that has as many as it may.
+        """
+        self.check(tenant)
+        effort = self._ladder.effort(self._pressure())
+        with self.continued(tenant):
+            yield effort
+
+    @contextmanager
+    def continued(self, tenant: str) -> Iterator[None]:
+        """Inside, work counts that nobody would be glad to see refused: the rest of a request that was let in."""
+        permit = self.enter(tenant)
+        served = False
+        try:
+            yield
+            served = True
+        finally:
+            self.leave(permit, served=served)
+
+    def enter(self, tenant: str) -> Permit:
+        """Counts what was let in until `leave`."""
         if self._n_in_flight <= self._at_work:
             self._limit = min(self._limit * GROW, self._limits.max_in_flight)
-        permit = Permit(self, tenant, self._n_in_flight, now_s)
-        self._in_flight[tenant] = n_own + 1
+        permit = Permit(tenant, self._n_in_flight, self._clock())
+        self._in_flight[tenant] = self._in_flight.get(tenant, 0) + 1
         self._n_in_flight += 1
         return permit
 
-    def left(self, permit: Permit, *, served: bool) -> None:
-        """Takes note of a request that is over; `Permit.leave` calls it, once."""
+    def leave(self, permit: Permit, *, served: bool) -> None:
+        """Counts it no longer; only what was `served` tells how long serving takes."""
         now_s = self._clock()
         self._n_in_flight -= 1
         n_own = self._in_flight[permit.tenant] - 1
@@ -110,16 +128,29 @@ class Admission:
             del self._in_flight[permit.tenant]
         if served:
             self._n_served += 1
+            self._n_looks = min(self._n_looks + 1, MAX_LOOKS)
             if permit.n_ahead <= 1:  # it found nearly nobody here: what it took is service and not queue
                 took_s = now_s - permit.entered_s
                 self._service_s += (took_s - self._service_s) * (_WEIGHT if self._service_s else 1.0)
         self._measure(now_s)
+
+    def grants_a_look(self) -> bool:
+        """Whether one who finds no room may be answered from memory, which takes none; takes the chance if so."""
+        if not self._n_looks:
+            return False
+        self._n_looks -= 1
+        return True
 
     def predicted_wait_s(self) -> float:
         """How long a request that came now would wait for those before it."""
         # A server that ends one request in `service_s` ends at least so many a second, however few have come lately.
         rate = max(self._rate, 1 / self._service_s if self._service_s else 0.0)
         return self._n_in_flight / rate if rate else 0.0
+
+    def _pressure(self) -> float:
+        """Over 1 while one waits longer than is worth it for the sake of effort, or somebody is refused."""
+        refuses = self._clock() - self._refused_s < CLIMB_S
+        return 2.0 if refuses else self.predicted_wait_s() / self._limits.degrade_wait_s
 
     def _refusal(self, n_own: int) -> LoadError | None:
         wait_s = self.predicted_wait_s()
@@ -128,7 +159,7 @@ class Admission:
             return QuotaExceeded(f"{n_own} of your requests are in flight, the most allowed", retry_after_s=wait_s)
         if wait_s <= self._limits.max_wait_s and (self._n_in_flight < self._limit or self._is_owed_room(n_own)):
             return None
-        self.refused_at_s = self._clock()
+        self._refused_s = self._clock()
         self._limit = max(min(self._crowded, self._limit), self._limit * SHRINK)
         return Overloaded(f"{self._n_in_flight} requests are in flight, as many as fit", retry_after_s=wait_s)
 

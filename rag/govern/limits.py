@@ -26,6 +26,8 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Of large bodies together; the others wait in their clients. Their documents take about three times as much."""
     max_in_flight: Count = 128
     max_in_flight_per_tenant: Count | None = None
+    degrade_wait_s: Seconds = 1.0
+    """From this wait on searches rerank less, then not at all."""
     max_wait_s: Seconds = 5.0
     """A question that would wait longer for those before it is refused."""
     max_gateway_body_bytes: Count = 32 * 1024 * 1024

@@ -1,9 +1,12 @@
 """From a question to ranked passages: embed, retrieve dense and BM25, rerank."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from rag.base.deadline import Deadline
 from rag.base.errors import DependencyError, LoadError, for_the_log
@@ -11,11 +14,23 @@ from rag.base.ports import Embedder, Reranker, Retrieval, Retriever, Vectors
 from rag.base.stages import Stages
 from rag.base.types import Candidate, Query, Work
 from rag.govern.access import readable_by
+from rag.govern.ladder import Effort
 from rag.pipeline.config import AnswerConfig
 from rag.pipeline.distinct import distinct
 from rag.pipeline.rewrite import standalone
 
 _log = logging.getLogger(__name__)
+
+FEWER: Final = 8
+"""Candidates that are reranked under pressure: two fifths of the work, and most of what reranking gains is there."""
+
+Admit = Callable[[str], AbstractContextManager[Effort]]
+"""Lets work of a tenant in and says with how much effort. Raises Overloaded, QuotaExceeded."""
+
+
+def at_once(_: str) -> AbstractContextManager[Effort]:
+    """Lets all work in, for all its effort."""
+    return nullcontext("full")
 
 
 class Found(Struct, frozen=True, kw_only=True):
@@ -34,38 +49,50 @@ class Found(Struct, frozen=True, kw_only=True):
 class Searcher:
     """The retrieval half of the query path. Safe to share between requests."""
 
-    def __init__(self, embedder: Embedder, retriever: Retriever, reranker: Reranker, config: AnswerConfig) -> None:
+    def __init__(
+        self,
+        embedder: Embedder,
+        retriever: Retriever,
+        reranker: Reranker,
+        config: AnswerConfig,
+        admit: Admit = at_once,
+    ) -> None:
         self.embedder = embedder
         self.reranker = reranker
         self._retriever = retriever
         self._config = config
+        self._admit = admit
 
     async def search(self, query: Query, deadline: Deadline, *, rerank: bool = True) -> Found:
-        """At most `query.top_k` candidates. Raises Overloaded, DeadlineExceeded, Unavailable."""
+        """At most `query.top_k` candidates. Raises Overloaded, QuotaExceeded, DeadlineExceeded, Unavailable."""
+        with self._admit(query.principal.tenant) as effort:
+            wanted: Effort = effort if rerank and self.reranker.name != "none" else "none"
+            found = await self._found(query, deadline, wanted)
+        if rerank and self.reranker.name != "none" and effort == "none":
+            return replace(found, degraded=("rerank",))
+        return found
+
+    async def _found(self, query: Query, deadline: Deadline, effort: Effort) -> Found:
         stages = Stages()
         work = Work(tenant=query.principal.tenant, deadline=deadline)
         question = standalone(query.text, query.history)
         with stages.stage("embed"):
             vectors = await self.embedder.embed([question], "query", work)
-        reranks = rerank and self.reranker.name != "none"
         request = Retrieval(
             text=question,
             vector=vectors[0],
             access=readable_by(query.principal),
             filters=query.filters,
-            limit=max(2 * query.top_k, self._config.n_candidates if reranks else 0),  # as repeats are left out
+            limit=max(2 * query.top_k, 0 if effort == "none" else self._config.n_candidates),  # repeats are left out
         )
         with stages.stage("retrieve"):
             candidates = distinct(await self._retriever.retrieve(request, work))
         degraded: tuple[str, ...] = ()
-        if reranks:
+        if effort != "none":
             share = Work(tenant=work.tenant, deadline=deadline.share(self._config.rerank_share))
+            n_read = FEWER if effort == "fewer" else len(candidates)
             with stages.stage("rerank"):
-                try:
-                    candidates = await self.reranker.rerank(question, candidates, query.top_k, share)
-                except (DependencyError, LoadError) as error:
-                    _log.warning("answered in the fused order: %s", for_the_log(error))
-                    degraded = ("rerank",)
+                candidates, degraded = await self._reranked(question, candidates, n_read, share)
         return Found(
             question=question,
             vector=vectors[0],
@@ -73,3 +100,15 @@ class Searcher:
             degraded=degraded,
             stages_s=stages.seconds(),
         )
+
+    async def _reranked(
+        self, question: str, candidates: list[Candidate], n_read: int, work: Work
+    ) -> tuple[list[Candidate], tuple[str, ...]]:
+        """The candidates with the best `n_read` in a better order, and what was left out of it."""
+        read, others = candidates[:n_read], candidates[n_read:]
+        try:
+            better = await self.reranker.rerank(question, read, len(read), work)
+        except (DependencyError, LoadError) as error:
+            _log.warning("answered in the fused order: %s", for_the_log(error))
+            return candidates, ("rerank",)
+        return [*better, *others], ("rerank_depth",) if others else ()

@@ -5,31 +5,29 @@ here, 600 µs through routing, guard and body (2026-11).
 """
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from litestar.enums import ScopeType
-from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
+from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
-from rag.base.errors import LoadError, QuotaExceeded, Unauthenticated
+from rag.base.errors import LoadError, Overloaded, QuotaExceeded, Unauthenticated
 from rag.compose import Services
-from rag.govern.admission import Permit
 from rag.serve.guards import token_in
 from rag.serve.held import HeldBytes
 from rag.serve.identity import HEADER, request_id_of
 from rag.serve.problems import MEDIA_TYPE, describe, headers_of
 from rag.telemetry import names
 
-QUESTIONS: Final = frozenset({"/ask", "/search"})
-"""The routes whose requests are counted; all others are quick, or wait for somebody else."""
+ASK: Final = "/ask"
+QUESTIONS: Final = frozenset({ASK, "/search"})
+"""The routes whose work is a search. What else searches is refused there, a little later and at a little more cost."""
 
 SMALL_BODY_BYTES: Final = 64 * 1024
 """Bodies up to this size are not worth counting."""
 
 DOOR: Final = "door"
 """The route under which refusals are counted: no route has seen them."""
-
-_PERMIT: Final = "groundwire_permit"
 
 
 class Door:
@@ -53,29 +51,21 @@ class Door:
     async def _answer(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         try:
             if scope["path"] in QUESTIONS and scope["method"] == "POST":
-                await self._ask(scope, receive, send)
-            elif scope["method"] == "PUT":
+                self._check(scope)
+            if scope["method"] == "PUT":
                 await self._put(scope, receive, send)
             else:
                 await self._app(scope, receive, send)
         except LoadError as error:
             await self._refuse(error, scope, send)
 
-    async def _ask(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
-        permit = self._admission.enter(self._tenant(headers_in(scope)))
-        scope.setdefault("state", {})[_PERMIT] = permit
-        status = 500
-
-        async def observed(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
+    def _check(self, scope: HTTPScope) -> None:
+        """Raises what the search would raise. A question may look into the memory first, a few at a time."""
         try:
-            await self._app(scope, receive, observed)
-        finally:
-            permit.leave(served=status == 200)
+            self._admission.check(self._tenant(headers_in(scope)))
+        except Overloaded:
+            if scope["path"] != ASK or not self._admission.grants_a_look():
+                raise
 
     async def _put(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         length = headers_in(scope).get("content-length", "")
@@ -108,9 +98,3 @@ class Door:
 def headers_in(scope: Scope) -> dict[str, str]:
     """The request's headers by lower-case name."""
     return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-
-
-def permit_of(scope: Scope) -> Permit | None:
-    """The permit under which a request is being served, where there is a door."""
-    state: dict[str, Any] = scope.get("state", {})
-    return state.get(_PERMIT)

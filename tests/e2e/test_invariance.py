@@ -37,7 +37,12 @@ def test_scores_do_not_depend_on_what_else_is_in_flight(workspace: Workspace) ->
         )
         workspace.write(f"{number:02}.md", f"# The {topic}\n\n{facts}\n")
     workspace.ingest()
-    with workspace.server(RAG__RERANKER__KIND="onnx") as client, ThreadPoolExecutor(8) as pool:
+    with (
+        workspace.server(
+            RAG__RERANKER__KIND="onnx", RAG__LIMITS__DEGRADE_WAIT_S="600", RAG__LIMITS__MAX_WAIT_S="600"
+        ) as client,
+        ThreadPoolExecutor(8) as pool,
+    ):
         alone = scores(client, QUESTION)
         assert {origin for _, origin in alone} == {"dense", "rerank"}
         for _ in range(ROUNDS):

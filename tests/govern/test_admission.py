@@ -2,6 +2,7 @@
 
 import heapq
 import random
+from contextlib import ExitStack, suppress
 from itertools import count
 from typing import Any
 
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from msgspec import Struct
 
 from rag.base.errors import LoadError, Overloaded, QuotaExceeded
-from rag.govern.admission import QUEUED, QUEUED_S, Admission, Permit
+from rag.govern.admission import MAX_LOOKS, QUEUED, QUEUED_S, Admission, Permit
 from rag.govern.limits import Limits
 
 
@@ -65,13 +66,14 @@ def play(server: Server, loads: dict[str, list[tuple[float, float]]], limits: Li
         now_s, _, what = heapq.heappop(events)
         if isinstance(what, str):
             try:
+                admission.check(what)
                 waiting.append(admission.enter(what))
             except LoadError:
                 served.refused[what].append(now_s)
         else:
             n_busy -= 1
             for permit in what:
-                permit.leave(served=True)
+                admission.leave(permit, served=True)
                 served.answered[permit.tenant].append((permit.entered_s, now_s - permit.entered_s))
         served.most_in_flight = max(served.most_in_flight, admission.n_in_flight)
         while waiting and n_busy < server.n_workers:
@@ -126,10 +128,10 @@ def test_service_is_back_to_normal_two_seconds_after_the_load(seed: int) -> None
 
 def test_a_burst_is_no_overload() -> None:
     admission = Admission(Limits(max_in_flight=100), clock=lambda: 0.0)
-    permits = [admission.enter("a") for _ in range(100)]
-    for permit in permits:
-        permit.leave(served=True)
-    assert admission.limit == 100
+    with ExitStack() as inside:
+        for _ in range(100):
+            inside.enter_context(admission.admitted("a"))
+    assert (admission.limit, admission.n_in_flight) == (100, 0)
 
 
 def test_a_tenant_with_most_of_the_load_leaves_room_for_another() -> None:
@@ -143,53 +145,84 @@ def test_a_tenant_with_most_of_the_load_leaves_room_for_another() -> None:
 
 def test_room_for_others_has_its_bound_too() -> None:
     admission = Admission(Limits(max_in_flight=10), clock=lambda: 0.0)
-    for _ in range(10):
-        admission.enter("loud")
-    admitted = 0
-    for tenant in map(str, range(1_000)):
-        try:
-            admission.enter(tenant)
-            admitted += 1
-        except Overloaded:
-            break
-    assert 1 <= admitted <= 10
+    n_admitted = 0
+    with ExitStack() as inside, suppress(Overloaded):
+        for _ in range(10):
+            inside.enter_context(admission.admitted("loud"))
+        for tenant in map(str, range(1_000)):
+            inside.enter_context(admission.admitted(tenant))
+            n_admitted += 1
+    assert 1 <= n_admitted <= 10
+    assert admission.n_in_flight == 0
 
 
 def test_a_tenants_own_bound_is_its_quota() -> None:
-    admission = Admission(Limits(max_in_flight_per_tenant=2), clock=lambda: 0.0)
-    first = admission.enter("a")
-    admission.enter("a")
-    with pytest.raises(QuotaExceeded, match="2 of your"):
-        admission.enter("a")
-    admission.enter("b")
-    first.leave(served=True)
-    admission.enter("a")
+    admission = Admission(Limits(max_in_flight_per_tenant=1), clock=lambda: 0.0)
+    with admission.admitted("a"):
+        with pytest.raises(QuotaExceeded, match="1 of your"), admission.admitted("a"):
+            pass
+        with admission.admitted("b"):
+            assert admission.n_in_flight == 2
+    with admission.admitted("a"):
+        pass
 
 
-def test_who_waits_for_somebody_else_does_not_count() -> None:
+def test_what_was_let_in_goes_on_when_all_is_full() -> None:
     admission = Admission(Limits(max_in_flight=1), clock=lambda: 0.0)
-    for _ in range(50):
-        permit = admission.enter("a")
-        permit.park()
+    with admission.admitted("a"), admission.continued("a"):
+        assert admission.n_in_flight == 2
     assert admission.n_in_flight == 0
-    permit.leave(served=False)
-    assert admission.n_in_flight == 0, "a parked request is not counted twice"
+
+
+def test_who_leaves_or_fails_frees_the_place() -> None:
+    admission = Admission(Limits(), clock=lambda: 0.0)
+    for leaving in (ValueError, GeneratorExit):
+        with suppress(leaving), admission.admitted("a"):
+            raise leaving
+    assert admission.n_in_flight == 0
+
+
+def served_in(seconds: float, admission: Admission, clock: list[float]) -> None:
+    with admission.admitted("a"):
+        clock[0] += seconds
 
 
 def test_the_predicted_wait_is_what_those_ahead_will_take() -> None:
-    now_s = 0.0
-    admission = Admission(Limits(max_wait_s=3.0), clock=lambda: now_s)
+    clock = [0.0]
+    admission = Admission(Limits(max_wait_s=3.0), clock=lambda: clock[0])
     assert admission.predicted_wait_s() == 0.0
     for _ in range(20):
-        permit = admission.enter("a")
-        now_s += 1.0
-        permit.leave(served=True)
-    waiting = [admission.enter("a") for _ in range(4)]
-    assert admission.predicted_wait_s() == pytest.approx(4.0)
-    with pytest.raises(Overloaded) as refusal:
-        admission.enter("a")
-    assert refusal.value.retry_after_s == pytest.approx(4.0)
-    for permit in waiting:
-        permit.leave(served=False)
+        served_in(1.0, admission, clock)
+    with ExitStack() as inside:
+        for _ in range(4):
+            inside.enter_context(admission.admitted("a"))
+        assert admission.predicted_wait_s() == pytest.approx(4.0)
+        with pytest.raises(Overloaded) as refusal:
+            admission.check("a")
+        assert refusal.value.retry_after_s == pytest.approx(4.0)
     assert admission.predicted_wait_s() == 0.0
-    admission.enter("a")
+    admission.check("a")
+
+
+def test_effort_falls_with_the_wait_and_before_anybody_is_refused() -> None:
+    clock = [0.0]
+    admission = Admission(Limits(degrade_wait_s=2.5, max_wait_s=60.0), clock=lambda: clock[0])
+    for _ in range(20):
+        served_in(1.0, admission, clock)
+    efforts = []
+    with ExitStack() as inside:
+        for _ in range(6):
+            efforts.append(inside.enter_context(admission.admitted("a")))
+            clock[0] += 0.5
+    assert efforts == ["full", "full", "full", "fewer", "none", "none"]
+
+
+def test_looks_into_the_memory_are_as_many_as_were_served() -> None:
+    clock = [0.0]
+    admission = Admission(Limits(), clock=lambda: clock[0])
+    assert not admission.grants_a_look()
+    for _ in range(MAX_LOOKS + 5):
+        served_in(0.001, admission, clock)
+    assert sum(admission.grants_a_look() for _ in range(50)) == MAX_LOOKS
+    served_in(0.001, admission, clock)
+    assert [admission.grants_a_look() for _ in range(2)] == [True, False]

@@ -1,13 +1,18 @@
 """How much is looked for: more than is given out only where a reranker chooses from it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+
 import pytest
 from msgspec.structs import replace
 
 from rag.base.deadline import Deadline
+from rag.base.errors import Overloaded
 from rag.base.ports import Reranker, Retrieval
 from rag.base.types import Candidate, Query, Work
+from rag.govern.ladder import Effort
 from rag.pipeline.config import AnswerConfig
-from rag.pipeline.search import Searcher
+from rag.pipeline.search import FEWER, Searcher
 from rerank.none import NoReranker
 from tests.fakes import HashingEmbedder, ReversingReranker
 from tests.shelf import Shelf
@@ -53,3 +58,38 @@ async def test_a_repeated_passage_does_not_take_the_place_of_another(shelf: Shel
     searcher = Searcher(HashingEmbedder(), CountingRetriever(again), NoReranker(), AnswerConfig())
     found = await searcher.search(replace(query, top_k=2), Deadline.after(10))
     assert [candidate.passage.chunk.text for candidate in found.candidates] == ["same", "other"]
+
+
+@pytest.mark.parametrize(
+    ("effort", "looked_for", "read", "degraded"),
+    [
+        ("full", 20, 20, ()),
+        ("fewer", 20, FEWER, ("rerank_depth",)),
+        ("none", 6, 0, ("rerank",)),
+    ],
+)
+async def test_effort_says_how_much_is_reranked_and_the_result_says_what_was_left_out(
+    shelf: Shelf, query: Query, effort: Effort, looked_for: int, read: int, degraded: tuple[str, ...]
+) -> None:
+    retriever = CountingRetriever(shelf.candidates("tower", "0123456789abcdefghijkl", list(range(1, 22))))
+    admit = lambda _: nullcontext(effort)  # noqa: E731 - a function of one word
+    searcher = Searcher(HashingEmbedder(), retriever, ReversingReranker(), AnswerConfig(n_candidates=20), admit)
+    found = await searcher.search(replace(query, top_k=3), Deadline.after(10))
+    best = retriever.candidates[:looked_for]
+    assert retriever.limits == [looked_for]
+    assert found.candidates == tuple([*reversed(best[:read]), *best[read:]][:3])
+    assert found.degraded == degraded
+    assert not (await searcher.search(query, Deadline.after(10), rerank=False)).degraded
+
+
+async def test_who_is_not_let_in_costs_nothing(shelf: Shelf, query: Query) -> None:
+    @contextmanager
+    def refuse(_: str) -> Iterator[Effort]:
+        raise Overloaded("full", retry_after_s=1.0)
+        yield "none"
+
+    embedder = HashingEmbedder()
+    searcher = Searcher(embedder, CountingRetriever([]), NoReranker(), AnswerConfig(), refuse)
+    with pytest.raises(Overloaded):
+        await searcher.search(query, Deadline.after(10))
+    assert embedder.n_embedded == 0

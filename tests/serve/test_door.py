@@ -1,4 +1,5 @@
 import asyncio
+from contextlib import ExitStack
 
 import httpx
 import msgspec
@@ -7,104 +8,86 @@ import pytest
 from rag.govern.admission import Admission
 from rag.govern.limits import Limits
 from rag.serve.app import create_app
-from rag.serve.door import SMALL_BODY_BYTES, Door, permit_of
-from tests.serve.stage import OTHERS, READS, StageAnswerer, services, until
+from rag.serve.door import SMALL_BODY_BYTES, Door
+from tests.serve.stage import OTHERS, READS, services
 
 
 def client_at(door, headers=READS):
     return httpx.AsyncClient(transport=httpx.ASGITransport(door), base_url="http://localhost", headers=headers)
 
 
-def staged(answerer, **bounds):
+def staged(**bounds):
     limits = Limits(**bounds)
-    return services(answerer=answerer, limits=limits, admission=Admission(limits))
+    return services(limits=limits, admission=Admission(limits))
 
 
 def door_of(services_):
     return Door(create_app(services_, version="0"), services_)
 
 
+def full(service, tenant="acme"):
+    """Fills the house until left."""
+    inside = ExitStack()
+    for _ in range(service.limits.max_in_flight):
+        inside.enter_context(service.admission.admitted(tenant))
+    return inside
+
+
 async def test_who_finds_no_room_is_refused_with_a_time_and_nothing_is_read():
-    answerer = StageAnswerer()
-    answerer.gate.clear()
-    service = staged(answerer, max_in_flight=1)
-    door = door_of(service)
-    async with client_at(door) as client:
-        asking = asyncio.create_task(client.post("/ask", json={"question": "x"}))
-        await answerer.began.wait()
-        refused = await client.post("/search", content=b"not even JSON", headers={"x-request-id": "mine"})
-        answerer.gate.set()
-        assert (await asking).status_code == 200
-        assert (await client.post("/ask", json={"question": "x"})).status_code == 200
+    service = staged(max_in_flight=1)
+    async with client_at(door_of(service)) as client:
+        with full(service):
+            refused = await client.post("/search", content=b"not even JSON", headers={"x-request-id": "mine"})
+        assert (await client.post("/search", json={"query": "x"})).status_code == 200
     problem = refused.json()
     assert (refused.status_code, problem["type"], problem["instance"]) == (503, "/problems/overloaded", "mine")
     assert refused.headers["content-type"] == "application/problem+json"
     assert refused.headers["x-request-id"] == "mine"
     assert int(refused.headers["retry-after"]) >= 1
     assert 'rag_shed_total{reason="overloaded"} 1.0' in service.metrics.exposition().decode()
-    assert service.admission.n_in_flight == 0
 
 
 @pytest.mark.parametrize(("method", "path"), [("GET", "/livez"), ("GET", "/schema/openapi.json"), ("POST", "/nowhere")])
 async def test_probes_and_pages_need_no_room(method, path):
-    answerer = StageAnswerer()
-    answerer.gate.clear()
-    async with client_at(door_of(staged(answerer, max_in_flight=1))) as client:
-        asking = asyncio.create_task(client.post("/ask", json={"question": "x"}))
-        await answerer.began.wait()
-        assert (await client.request(method, path)).status_code != 503
-        answerer.gate.set()
-        await asking
+    service = staged(max_in_flight=1)
+    async with client_at(door_of(service)) as client:
+        with full(service):
+            assert (await client.request(method, path)).status_code != 503
 
 
 async def test_a_full_house_has_room_for_another_tenant():
-    answerer = StageAnswerer()
-    answerer.gate.clear()
-    async with client_at(door_of(staged(answerer, max_in_flight=2))) as client:
-        asking = [asyncio.create_task(client.post("/ask", json={"question": "x"})) for _ in range(2)]
-        await until(lambda: len(answerer.queries) == 2)
-        assert (await client.post("/search", json={"query": "x"})).status_code == 503
-        assert (await client.post("/search", json={"query": "x"}, headers=OTHERS)).status_code == 200
-        answerer.gate.set()
-        await asyncio.gather(*asking)
+    service = staged(max_in_flight=2)
+    async with client_at(door_of(service)) as client:
+        with full(service):
+            assert (await client.post("/search", json={"query": "x"})).status_code == 503
+            assert (await client.post("/search", json={"query": "x"}, headers=OTHERS)).status_code == 200
 
 
 async def test_a_tenants_own_bound_is_a_quota():
-    answerer = StageAnswerer()
-    answerer.gate.clear()
-    async with client_at(door_of(staged(answerer, max_in_flight_per_tenant=1))) as client:
-        asking = asyncio.create_task(client.post("/ask", json={"question": "x"}))
-        await answerer.began.wait()
-        refused = await client.post("/ask", json={"question": "x"})
-        assert (refused.status_code, refused.json()["type"]) == (429, "/problems/quota-exceeded")
-        answerer.gate.set()
-        await asking
+    service = staged(max_in_flight_per_tenant=1)
+    async with client_at(door_of(service)) as client:
+        with service.admission.admitted("acme"):
+            refused = await client.post("/ask", json={"question": "x"})
+    assert (refused.status_code, refused.json()["type"]) == (429, "/problems/quota-exceeded")
 
 
-@pytest.mark.parametrize("path", ["/ask", "/search"])
-@pytest.mark.parametrize("body", [{"question": "x", "stream": True}, {"question": "x"}, {}, None])
-@pytest.mark.parametrize("headers", [READS, {}])
-async def test_whatever_becomes_of_a_request_its_place_is_free_again(path, body, headers):
-    service = staged(StageAnswerer([RuntimeError("broken")]))
-    async with client_at(door_of(service), headers) as client:
-        await client.post(path, json=body)
-    assert service.admission.n_in_flight == 0
+async def test_a_question_without_room_may_look_into_the_memory_as_often_as_others_were_served():
+    service = staged(max_in_flight=1)
+    with service.admission.admitted("acme"):
+        pass
+    async with client_at(door_of(service)) as client:
+        with full(service):
+            looks = [(await client.post("/ask", json={"question": "x"})).status_code for _ in range(3)]
+            assert (await client.post("/search", json={"query": "x"})).status_code == 503
+    assert looks == [200, 503, 503], "the stage has the answer at hand"
 
 
-async def test_the_application_has_the_permit():
-    seen = []
-
-    async def app(scope, receive, send):
-        seen.append(permit_of(scope))
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        await send({"type": "http.response.body", "body": b""})
-
-    service = staged(StageAnswerer())
-    async with client_at(Door(app, service)) as client:
-        await client.post("/ask", json={})
-        await client.get("/documents")
-    assert seen[0].tenant == "acme"
-    assert seen[1] is None
+async def test_those_without_a_key_are_told_so_and_are_one_tenant():
+    service = staged(max_in_flight=1)
+    async with client_at(door_of(service), headers={}) as client:
+        assert (await client.post("/ask", json={"question": "x"})).status_code == 401
+        with full(service, tenant=""):
+            assert (await client.post("/ask", json={"question": "x"})).status_code == 503
 
 
 class Upload:
@@ -139,7 +122,7 @@ class Holder:
 async def test_large_bodies_stay_with_their_clients_until_they_fit(declared):
     app = Holder()
     size = 2 * SMALL_BODY_BYTES
-    service = staged(StageAnswerer(), max_held_bytes=size, max_document_bytes=size)
+    service = staged(max_held_bytes=size, max_document_bytes=size)
     door = Door(app, service)
     uploads = [Upload(size, declared=declared) for _ in range(3)]
     small = Upload(SMALL_BODY_BYTES)
@@ -155,7 +138,7 @@ async def test_large_bodies_stay_with_their_clients_until_they_fit(declared):
 async def test_an_upload_that_waits_too_long_is_refused():
     app = Holder()
     size = 2 * SMALL_BODY_BYTES
-    door = Door(app, staged(StageAnswerer(), max_held_bytes=size, body_timeout_s=0.01))
+    door = Door(app, staged(max_held_bytes=size, body_timeout_s=0.01))
     first, second = Upload(size), Upload(size)
     holder = asyncio.create_task(door(first.scope, first.receive, first.send))
     await asyncio.sleep(0)
