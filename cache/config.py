@@ -34,6 +34,8 @@ class MemoryConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """For questions about the present: "today", "latest", "this week"."""
     model_ttl_s: dict[str, Seconds] = {}
     """In place of `ttl_s` for answers of these models."""
+    persist: bool = True
+    """Whether the cache survives a restart, in a file of the data folder."""
     semantic: SemanticConfig = SemanticConfig()
     keep_personal: bool = False
     """Whether to keep what holds addresses, telephone, card or bank numbers, or comes from a personal document."""

@@ -87,7 +87,12 @@ def _tense(a: Wording, b: Wording) -> bool:
     """Time and mood agree; what can be done and what is done are told apart where that is the question."""
     if {a.kind, b.kind} & {"whether"} and bool(a.count(lexicon.ABLE)) != bool(b.count(lexicon.ABLE)):
         return False
-    return all(bool(a.count(words)) == bool(b.count(words)) for words in lexicon.TENSES.values())
+    same_mood = all(bool(a.count(words)) == bool(b.count(words)) for words in lexicon.TENSES.values())
+    return same_mood and _n_past(a) == _n_past(b)
+
+
+def _n_past(wording: Wording) -> int:
+    return sum(word in lexicon.PAST or (len(word) > 4 and word.endswith("ed")) for word in wording.words)
 
 
 def _pointing(a: Wording, b: Wording) -> bool:

@@ -77,12 +77,20 @@ POINTING: Final = _words("this these those their them they its his her hers him 
 """Words that point at something; unless both sides point, they do not ask the same."""
 
 TENSES: Final = {
-    "past": _words("was were did had"),
+    "past": _words("was were had"),
     "future": _words("will shall"),
     "supposed": _words("would"),
     "due": _words("should must ought"),
 }
 """Auxiliaries that move a question to another time or mood; `can` and `may` do so only in yes-or-no questions."""
+
+PAST: Final = _words(
+    """did began died happened became went made wrote built took gave won led held said saw thought bought brought
+    taught caught lost kept felt met paid ran sent sold spent stood told understood wore spoke chose broke drew drove
+    fell flew forgot grew knew rose sang swam threw came got ate fought sought slept hid struck shot found left bore lay
+    rang sank shook stole swore tore woke dealt meant built lent bent sat dug hung spun stuck fed bled bred sped fled"""
+)
+"""What `did` does for a verb, done by the verb itself: "when did it begin", "when it began"."""
 
 ABLE: Final = _words("can could may might")
 

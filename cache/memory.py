@@ -4,6 +4,7 @@ import heapq
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from typing import Protocol
 
 from cache.entry import Entry, Hit
 from cache.key import CacheKey
@@ -24,15 +25,30 @@ class _Slot:
         self.priority = priority
 
 
+class Keeper(Protocol):
+    """What outlives the process."""
+
+    def put(self, entry: Entry) -> None:
+        """Keeps an entry in place of any under its digest."""
+        ...
+
+    def drop(self, digest: bytes) -> None:
+        """Forgets an entry."""
+        ...
+
+
 class AnswerMemory:
     """Holds at most `max_bytes` of entries. For one event loop. `clock` is the time of day in seconds.
+
+    `keeper` is told of what comes and goes.
 
     What leaves first is chosen by GreedyDual-Size (Cao and Irani, 1997): the priority of an entry is what it took to
     make per byte, on top of the priority of what left last. So of equal entries the least recently used one leaves,
     and an answer that took a minute outlives many that took a millisecond.
     """
 
-    def __init__(self, max_bytes: int, clock: Clock = time.time) -> None:
+    def __init__(self, max_bytes: int, clock: Clock = time.time, keeper: Keeper | None = None) -> None:
+        self._keeper = keeper
         self._max_bytes = max_bytes
         self._clock = clock
         self._slots: dict[bytes, _Slot] = {}
@@ -88,11 +104,20 @@ class AnswerMemory:
 
     def put(self, entry: Entry, epoch: int | None) -> None:
         """Keeps an entry that holds at this state of the index."""
-        digest = entry.key.digest
-        self.drop(digest)
-        slot = _Slot(entry, epoch, (0.0, 0))
-        if slot.n_bytes > self._max_bytes:
+        self.drop(entry.key.digest)
+        if entry.n_bytes > self._max_bytes:
             return
+        if self._keeper:
+            self._keeper.put(entry)
+        self._take(_Slot(entry, epoch, (0.0, 0)))
+
+    def restore(self, entries: Iterable[Entry]) -> None:
+        """Takes in what an earlier process kept, oldest first; each is to be checked when it is asked for."""
+        for entry in entries:
+            self._take(_Slot(entry, None, (0.0, 0)))
+
+    def _take(self, slot: _Slot) -> None:
+        entry, digest = slot.entry, slot.entry.key.digest
         slot.priority = self._priority(entry, slot.n_bytes)
         self._slots[digest] = slot
         self.n_bytes += slot.n_bytes
@@ -109,6 +134,8 @@ class AnswerMemory:
         slot = self._slots.pop(digest, None)
         if slot is None:
             return False
+        if self._keeper:
+            self._keeper.drop(digest)
         self.n_bytes -= slot.n_bytes
         block = (slot.entry.key.scope, len(slot.entry.question.vector))
         self._nearest[block].drop(digest)

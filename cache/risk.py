@@ -10,7 +10,7 @@ not served again at that similarity or below.
 import math
 import re
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Literal
 
 from msgspec import Struct
@@ -42,9 +42,15 @@ class Estimate(Struct, frozen=True, kw_only=True):
 
 
 class Ledger:
-    """The last observations, and what follows from them."""
+    """The last observations, and what follows from them. `tell` hears of each new one."""
 
-    def __init__(self, max_false_hit_rate: float, observations: Iterable[Observation] = ()) -> None:
+    def __init__(
+        self,
+        max_false_hit_rate: float,
+        observations: Iterable[Observation] = (),
+        tell: Callable[[Observation], None] = lambda _: None,
+    ) -> None:
+        self._tell = tell
         self._bound = max_false_hit_rate
         self._observations: deque[Observation] = deque(observations, maxlen=MAX_OBSERVATIONS)
         self._floors: dict[bytes, float] = {}
@@ -53,6 +59,7 @@ class Ledger:
     def observe(self, entry: bytes, observation: Observation) -> None:
         """Takes in a comparison with the entry under that digest."""
         self._observations.append(observation)
+        self._tell(observation)
         self._loose_floor = None
         if not observation.right:
             self._floors[entry] = max(observation.similarity, self._floors.get(entry, 0.0))

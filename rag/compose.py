@@ -12,8 +12,8 @@ import msgspec
 from tokenizers import Tokenizer
 
 from cache.config import NoCacheConfig
+from cache.factory import open_memory
 from cache.forgetting import ForgettingStore
-from cache.memory import AnswerMemory
 from ingest.library import Library
 from ingest.pipeline import Indexer
 from llm.config import ExtractiveConfig, ModelConfig
@@ -63,7 +63,19 @@ if TYPE_CHECKING:
     from rag.index.edge import EdgeStore
 
 _NO_PART_OF_ANSWERS = frozenset(
-    {"data_dir", "server", "auth", "limits", "cache", "ingest", "records", "request_log", "tracing"}
+    {
+        "data_dir",
+        "server",
+        "auth",
+        "accounts",
+        "ledger",
+        "limits",
+        "cache",
+        "ingest",
+        "records",
+        "request_log",
+        "tracing",
+    }
 )
 
 
@@ -147,7 +159,7 @@ async def open_services(
             models = await enter(_open_models(settings, embedder, guards, seen))
         searcher = Searcher(SharedEmbedder(embedder), retriever, reranker, settings.answer, guards.admission.admitted)
         recipe = _answerer(settings, searcher, models, tokenizer, store.name)
-        answers, written = _with_memory(recipe, store, traced, settings)
+        answers, written = await enter(_open_cache(recipe, store, traced, settings))
         indexer = Indexer(embedder, written, tokenizer, settings.ingest)
         seen.started((embedder.name, reranker.name, store.name), startup.seconds(), health)
         health.warmed_up()
@@ -277,22 +289,25 @@ def _answerer(
     return Answerer(searcher, models, load_template(), settings.answer, count=_counter(tokenizer), index=index)
 
 
-def _with_memory(
+@asynccontextmanager
+async def _open_cache(
     answerer: Answerer, store: Store, written: PassageStore, settings: Settings
-) -> tuple[Answers, PassageStore]:
+) -> AsyncIterator[tuple[Answers, PassageStore]]:
     """The answerer with its memory, and the store through which to write so that the memory hears of it.
 
     With a Qdrant server, which other processes change unseen, every kept answer is held against a fresh search.
     """
     config = settings.cache
     if isinstance(config, NoCacheConfig):
-        return SharedAnswerer(answerer), written
-    memory = AnswerMemory(config.max_bytes)
+        yield SharedAnswerer(answerer), written
+        return
+    build = _build(settings)
     tells = isinstance(settings.index, EdgeConfig)
-    answers = CachedAnswerer(
-        answerer, memory, config, epoch=lambda: store.epoch if tells else None, build=_build(settings)
-    )
-    return answers, ForgettingStore(written, memory.drop_documents)
+    async with open_memory(config, settings.data_dir, build) as remembered:
+        answers = CachedAnswerer(
+            answerer, remembered, config, epoch=lambda: store.epoch if tells else None, build=build
+        )
+        yield answers, ForgettingStore(written, remembered.memory.drop_documents)
 
 
 def _build(settings: Settings) -> str:

@@ -10,10 +10,10 @@ from cache import policy
 from cache.config import MemoryConfig
 from cache.entry import Hit, Question, context_of, entry_of, evidence_of
 from cache.evidence import same_context
+from cache.factory import Remembered
 from cache.flights import Flights
 from cache.key import CacheKey, answer_key
-from cache.memory import AnswerMemory
-from cache.risk import Estimate, Ledger, Match, Observation, agree
+from cache.risk import Estimate, Match, Observation, agree
 from cache.semantic import CANDIDATES, Asked, Verdict, judged
 from rag.base.deadline import Clock, Deadline
 from rag.base.types import Answer, Answered, AnswerEvent, CacheTier, Cited, Query, Recall, SourcesFound, TextDelta
@@ -31,7 +31,7 @@ class CachedAnswerer:
     def __init__(
         self,
         answerer: Answerer,
-        memory: AnswerMemory,
+        remembered: Remembered,
         config: MemoryConfig,
         *,
         epoch: Callable[[], int | None],
@@ -39,13 +39,13 @@ class CachedAnswerer:
         clock: Clock = time.time,
     ) -> None:
         self._answerer = answerer
-        self._memory = memory
+        self._memory = remembered.memory
+        self._ledger = remembered.ledger
         self._config = config
         self._epoch = epoch
         self._build = build
         self._clock = clock
         self._n_reworded = 0
-        self._ledger = Ledger(config.semantic.max_false_hit_rate)
         self._flights: Flights[AnswerEvent] = Flights()
 
     async def answer(self, query: Query, deadline: Deadline, *, stream: bool) -> AsyncGenerator[AnswerEvent, None]:

@@ -19,6 +19,7 @@ DIFFERENT = [
     ("Who runs Acme today?", "Who runs Globex today?", "names"),
     ("Who signed it?", "When was it signed?", "kind"),
     ("Who is the head coach?", "Who was the head coach?", "tense"),
+    ("When does it start?", "When did it start?", "tense"),
     ("Can jellyfish change colour?", "Do jellyfish change colour?", "tense"),
     ("What is this animal?", "What is an animal?", "pointing"),
     ("Is it free?", "Is it free in Peru?", "wording"),
@@ -54,6 +55,9 @@ SAME = [
     ("What causes headaches?", "what causes headache"),
     ("Which cities are in Peru?", "What are the cities of Peru?"),
     ("How many TVs were sold?", "How many televisions were sold?"),
+    ("When did the 1973 oil crisis begin?", "Could you tell me when the 1973 oil crisis began?"),
+    ("How did they solve it?", "I wonder how they solved it"),
+    ("What does it mean?", "Tell me what it means"),
     ("WHAT IS A REFUND?", "what is a refund"),
 ]
 

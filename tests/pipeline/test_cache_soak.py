@@ -11,8 +11,8 @@ import pytest
 from msgspec.structs import replace
 
 from cache.config import MemoryConfig, SemanticConfig
+from cache.factory import empty_memory
 from cache.forgetting import ForgettingStore
-from cache.memory import AnswerMemory
 from rag.base.deadline import Deadline
 from rag.base.types import EVERYONE, Answer, Answered, Match, ModelEvent, Principal, Prompt, Query, TextDelta
 from rag.govern.access import managed_in, readable_by
@@ -28,7 +28,7 @@ from tests.fake_store import MemoryStore
 from tests.fakes import QuotingModel
 
 N_STEPS = int(os.environ.get("GROUNDWIRE_SOAK", "400"))
-CONFIG = MemoryConfig(semantic=SemanticConfig(min_similarity=0.3))
+CONFIG = MemoryConfig(max_bytes=60_000, semantic=SemanticConfig(min_similarity=0.3))
 WORDS = ["cat", "dog", "mat", "hat", "sun", "fog"]
 ACLS = [(EVERYONE,), ("user:ann",), ("group:staff",), ()]
 READERS = [
@@ -53,14 +53,18 @@ class House:
 
     def __init__(self, *, tells_epoch: bool) -> None:
         self.store = MemoryStore(fields=FIELDS, dimension=DIMENSION)
-        self.memory = AnswerMemory(60_000)
+        remembered = empty_memory(CONFIG)
+        self.memory = remembered.memory
         self.written = ForgettingStore(self.store, self.memory.drop_documents)
         config = AnswerConfig(model="quoting", context_tokens=200)
         searcher = Searcher(EMBEDDER, BatchedRetriever(self.store), NoReranker(), config)
         models = {"quoting": Candid(), "extractive": Candid()}
         recipe = Answerer(searcher, models, load_template(), config, count=len, index="memory")
         self.cached = CachedAnswerer(
-            recipe, self.memory, CONFIG, epoch=lambda: self.store.epoch if tells_epoch else None
+            recipe,
+            remembered,
+            CONFIG,
+            epoch=lambda: self.store.epoch if tells_epoch else None,
         )
 
     async def ask(self, query: Query) -> Answer:

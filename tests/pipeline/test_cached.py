@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from cache.config import MemoryConfig, SemanticConfig
-from cache.memory import AnswerMemory
+from cache.factory import empty_memory
 from rag.base.deadline import Deadline
 from rag.base.errors import Unavailable
 from rag.base.types import Answer, Answered, AnswerEvent, Candidate, Principal, Query, SourcesFound, TextDelta, Turn
@@ -41,7 +41,8 @@ def recipe(tower: list[Candidate], model: ScriptedModel) -> Answerer:
 
 def cached(recipe: Answerer, index: Index | None = None, config: MemoryConfig | None = None) -> CachedAnswerer:
     state = index or Index()
-    return CachedAnswerer(recipe, AnswerMemory(10**6), config or MemoryConfig(), epoch=lambda: state.epoch)
+    chosen = config or MemoryConfig()
+    return CachedAnswerer(recipe, empty_memory(chosen), chosen, epoch=lambda: state.epoch)
 
 
 async def events(recipe: CachedAnswerer | SharedAnswerer, query: Query, *, stream: bool = True) -> list[AnswerEvent]:

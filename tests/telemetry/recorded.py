@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from cache.config import MemoryConfig
-from cache.memory import AnswerMemory
+from cache.factory import empty_memory
 from rag.base.deadline import Deadline
 from rag.base.errors import GroundwireError
 from rag.base.ports import ChatModel, Retrieval
@@ -64,7 +64,7 @@ class Recorded:
             "extractive": tracing.model(ScriptedModel("Extracted. [1]"), Peer(kind="extractive")),
         }
         recipe = Answerer(searcher, models, load_template(), AnswerConfig(model="chosen"), count=len, index="shelf")
-        memory = CachedAnswerer(recipe, AnswerMemory(10**6), MemoryConfig(), epoch=lambda: 1)
+        memory = CachedAnswerer(recipe, empty_memory(MemoryConfig()), MemoryConfig(), epoch=lambda: 1)
         self.answers = tracing.answers(memory)
 
     async def ask(self, text: str = QUESTION.text, **changes: object) -> None:
