@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import AsyncExitStack, aclosing
+from contextlib import AsyncExitStack
 
 from msgspec import Struct
 
@@ -13,7 +13,7 @@ from llm.routing.config import RouteConfig, RoutingConfig
 from llm.routing.router import Router
 from llm.routing.target import Target
 from rag.base.deadline import Deadline
-from rag.base.events import events_of
+from rag.base.events import close
 from rag.base.ports import ChatModel
 from rag.base.types import ModelEvent, Prompt
 
@@ -97,9 +97,10 @@ class _Served:
     async def stream(self, prompt: Prompt, deadline: Deadline) -> AsyncGenerator[ModelEvent, None]:
         """See the port."""
         self._edition.began()
+        events = self._model.stream(prompt, deadline)
         try:
-            async with aclosing(events_of(self._model, prompt, deadline)) as events:
-                async for event in events:
-                    yield event
+            async for event in events:
+                yield event
         finally:
+            await close(events)
             self._edition.ended()

@@ -1,7 +1,6 @@
 """One call of one target, up to the first output and beyond, and what is learnt from it."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
 from random import Random
 from typing import Final
 
@@ -17,6 +16,7 @@ from llm.routing.target import Target
 from llm.usage import estimated_tokens
 from rag.base.deadline import Clock, Deadline
 from rag.base.errors import BadDependency, DeadlineExceeded, GroundwireError
+from rag.base.events import close
 from rag.base.types import Finished, ModelEvent, Prompt, StopReason, TextDelta, Usage
 
 FAILURE_COST_S: Final = 2.0  # what a failed call counts as with the balancer
@@ -47,7 +47,10 @@ class Cause(Struct, frozen=True, kw_only=True):
 
 
 class Attempt:
-    """Takes its place with the target and the key when it is made: `open` it, read it, and `close` it in any case."""
+    """Takes its place with the target and the key when it is made.
+
+    Then `open` it, `accept` what it has kept back, read on with `next`, and `close` it in any case.
+    """
 
     def __init__(
         self, target: Target, key: Key, cause: Cause, instruments: Instruments, *, prompt: Prompt, deadline: Deadline
@@ -69,6 +72,11 @@ class Attempt:
         self._era = target.breaker.began(self._began_s)
         key.began(prompt.n_tokens)
         self._stream = key.model.stream(prompt, deadline)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is more to come."""
+        return self.outcome is None
 
     @property
     def ended_as(self) -> StopReason | None:
@@ -94,28 +102,29 @@ class Attempt:
             raise self._failed(_unexpected(error, self.target.name)) from error
         self._spoke()
 
-    async def events(self) -> AsyncGenerator[ModelEvent, None]:
-        """All events, those that were kept back first. Raises what ends it before its time."""
+    async def next(self) -> ModelEvent:
+        """What follows the events that were kept back. Raises what ends the answer before its time."""
         try:
-            for event in self._held:
-                yield event
-            event = self._held[-1]
-            while not isinstance(event, Finished):
-                event = await self._next()
-                yield event
+            event = await self._next()
         except GroundwireError as error:
             self._failed(error)
             raise
         except Exception as error:
             raise self._failed(_unexpected(error, self.target.name)) from error
-        self._settle("ok")
+        if isinstance(event, Finished):
+            self._settle("ok")
+        return event
+
+    def accept(self) -> list[ModelEvent]:
+        """The events that were kept back, to be given out now; at times they are the whole answer."""
+        if self.ended_as is not None:
+            self._settle("ok")
+        return self._held
 
     async def close(self) -> None:
         """Ends the call if it is not over; it counts as cancelled then."""
-        close: Callable[[], Awaitable[None]] | None = getattr(self._stream, "aclose", None)
         try:
-            if close is not None:  # every async generator has it; an iterator need not
-                await close()
+            await close(self._stream)
         finally:
             self._settle("cancelled")
 
@@ -124,9 +133,10 @@ class Attempt:
         self._settle(outcome)
 
     async def _next(self) -> ModelEvent:
-        event = await anext(self._stream, None)
-        if event is None:
-            raise BadDependency(f"'{self.target.name}' stopped in the middle of its answer")
+        try:
+            event = await anext(self._stream)
+        except StopAsyncIteration as end:
+            raise BadDependency(f"'{self.target.name}' stopped in the middle of its answer") from end
         if isinstance(event, Usage):
             self._usage = event
         elif not isinstance(event, Finished):

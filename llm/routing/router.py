@@ -5,7 +5,6 @@ target, and if that fails, the caller gets its error and never a clean end.
 """
 
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
 
 from msgspec.structs import replace
 
@@ -28,9 +27,10 @@ class Router:
         self.route.purse.requested()
         attempt = await Request(self.route, prompt, deadline).committed()
         try:
-            async with aclosing(attempt.events()) as events:
-                async for event in events:
-                    yield event
+            for event in attempt.accept():
+                yield event
+            while attempt.is_open:
+                yield await attempt.next()
         finally:
             await attempt.close()
 

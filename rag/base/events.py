@@ -1,6 +1,6 @@
 """A model's events as what they mostly are: a generator that can be closed."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 
 from rag.base.deadline import Deadline
 from rag.base.ports import ChatModel
@@ -14,6 +14,11 @@ async def events_of(model: ChatModel, prompt: Prompt, deadline: Deadline) -> Asy
         async for event in events:
             yield event
     finally:
-        close = getattr(events, "aclose", None)
-        if close:
-            await close()
+        await close(events)
+
+
+async def close(events: AsyncIterator[ModelEvent]) -> None:
+    """Ends the model's work where its iterator can be closed, which every async generator can."""
+    aclose: Callable[[], Awaitable[None]] | None = getattr(events, "aclose", None)
+    if aclose is not None:
+        await aclose()

@@ -11,6 +11,7 @@ import msgspec
 import uvloop
 
 from rag.cli import options
+from rag.cli.bench_drill import drill
 from rag.cli.bench_models import embed, rerank
 from rag.cli.bench_servers import ask, gateway, search
 from rag.cli.main import run
@@ -27,7 +28,7 @@ def command() -> None:
     """Measure speed, and stand in for providers."""
 
 
-for measuring in (search, ask, gateway, embed, rerank):
+for measuring in (search, ask, gateway, embed, rerank, drill):
     command.add_command(measuring)
 
 
