@@ -1,13 +1,13 @@
 """Reads one answer off the wire, event by event; knows nothing of the network."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Generic, Literal, NoReturn, Protocol, TypeVar
 
 from msgspec import Struct
 
 from llm.failures import WireError, as_error, failure_of
-from llm.usage import estimated_tokens
+from llm.usage import estimated_tokens, n_tokens_of
 from rag.base.chat import ReasoningDelta, ToolCallDelta
 from rag.base.errors import BadDependency
 from rag.base.types import StopReason, TextDelta, Usage
@@ -49,7 +49,32 @@ class Piece(Struct, frozen=True):
     @property
     def estimated_tokens(self) -> int:
         """About how many tokens it has, for servers that do not say."""
+        if self.text and not self.reasoning and not self.calls:  # nearly all are
+            return n_tokens_of(self.text)
         return sum(map(estimated_tokens, self.deltas()))
+
+
+def merged(pieces: Iterable[Piece]) -> Iterator[Piece]:
+    """The pieces, texts that follow each other as one: whoever passes them on has fewer to pass.
+
+    What came before a failure is given out before it is raised.
+    """
+    held: list[str] = []
+    try:
+        for piece in pieces:
+            if piece.text and not piece.reasoning and not piece.calls:
+                held.append(piece.text)
+                continue
+            if held:
+                yield Piece("".join(held), is_progress=True)
+                held.clear()
+            yield piece
+    except Exception:
+        if held:
+            yield Piece("".join(held), is_progress=True)
+        raise
+    if held:
+        yield Piece("".join(held), is_progress=True)
 
 
 class Completion(ABC, Generic[EventT]):
@@ -63,6 +88,7 @@ class Completion(ABC, Generic[EventT]):
         self.ending: Ending | None = None
         self.is_done = False
         self.n_calls = 0
+        self.n_estimated_tokens = 0
         self._target = target
         self._parser = parser
 
@@ -84,7 +110,9 @@ class Completion(ABC, Generic[EventT]):
         for event in self._parser.finish() if data is None else self._parser.feed(data):
             if self.is_done:
                 return
-            yield self.read(event)
+            piece = self.read(event)
+            self.n_estimated_tokens += piece.estimated_tokens
+            yield piece
 
     def end(self, *, offers_tools: bool = False) -> StopReason:
         """Why the answer ended. Raises BadDependency when it did not: a stream that just stops was cut off.

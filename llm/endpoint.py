@@ -31,7 +31,8 @@ class Endpoint:
     ) -> None:
         self._url = httpx.URL(url)
         self._timeouts = {"timeout": {"connect": config.connect_timeout_s}}
-        self._headers = {**_FIXED, "accept": accept, **_revealed(headers), **_revealed(config.headers)}
+        # Read once: making headers of a dict for every request costs as much as sending it.
+        self._headers = httpx.Headers({**_FIXED, "accept": accept, **_revealed(headers), **_revealed(config.headers)})
         self._sign = sign
 
     @property

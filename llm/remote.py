@@ -2,14 +2,14 @@
 
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from typing import Any, Protocol
 
 import httpx
 
 from llm.abilities import Ability, left_out
-from llm.completion import Completion, Piece
+from llm.completion import Completion, Piece, merged
 from llm.config import RemoteConfig
 from llm.dialect import Dialect, simpler
 from llm.endpoint import Endpoint
@@ -97,17 +97,15 @@ class RemoteModel:
         dropped = left_out(prompt, self._wire.lacks, self._target)
         patience = Patience(self._wire.config, deadline, self._target, self._clock)
         completion = self._wire.completion(self._target)
-        n_output_tokens = 0
         async with (
             self._opened(prompt, patience) as response,
             aclosing(self._pieces(response, completion, patience)) as pieces,
         ):
             async for piece in pieces:
-                n_output_tokens += piece.estimated_tokens
                 for delta in piece.deltas():
                     yield delta
         reason = completion.end(offers_tools=bool(prompt.options.tools))
-        guess = Usage(input_tokens=prompt.n_tokens, output_tokens=n_output_tokens, estimated=True)
+        guess = Usage(input_tokens=prompt.n_tokens, output_tokens=completion.n_estimated_tokens, estimated=True)
         yield completion.usage or guess
         if prompt.temperature is not None and not self._dialect.temperature:
             dropped = (*dropped, "temperature")
@@ -128,7 +126,7 @@ class RemoteModel:
             request = await patience.wait(self._wire.endpoint.request(self._wire.body(prompt, dialect)))
             response = await patience.wait(net.send(self._transport, request, self._target))
             if self._on_headers:
-                self._on_headers(response.headers)
+                self._on_headers(_plain(response.headers))
             if response.is_success:
                 return response
             body = await self._refusal(response, patience)
@@ -152,17 +150,14 @@ class RemoteModel:
         self, response: httpx.Response, completion: Completion[Any], patience: Patience
     ) -> AsyncGenerator[Piece]:
         if "json" in response.headers.get("content-type", ""):
-            yield completion.read_body(await patience.wait(net.read(response, self._target, MAX_BODY_BYTES)))
+            whole = completion.read_body(await patience.wait(net.read(response, self._target, MAX_BODY_BYTES)))
+            completion.n_estimated_tokens = whole.estimated_tokens
+            yield whole
             return
         async with aclosing(self._received(response, completion, patience)) as received:
             async for data in received:
-                for piece in completion.feed(data):
-                    if piece.is_progress:
-                        patience.progressed()
-                    if completion.is_whole:
-                        patience.finished()
-                    if piece.is_progress:
-                        yield piece
+                for piece in merged(_progress(completion, data, patience)):
+                    yield piece
 
     async def _received(
         self, response: httpx.Response, completion: Completion[Any], patience: Patience
@@ -179,3 +174,19 @@ class RemoteModel:
                 yield data
                 if data is None:
                     return
+
+
+def _progress(completion: Completion[Any], data: bytes | None, patience: Patience) -> Iterator[Piece]:
+    """The pieces in the data that say something, each of which renews the patience."""
+    for piece in completion.feed(data):
+        if completion.is_whole:
+            patience.finished()
+        elif piece.is_progress:
+            patience.progressed()
+        if piece.is_progress:
+            yield piece
+
+
+def _plain(headers: httpx.Headers) -> dict[str, str]:
+    """The headers by lower-case name; httpx's own look each one up in a list, and there are many to look for."""
+    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in headers.raw}

@@ -43,20 +43,25 @@ class SseParser:
         self._after_return = piece.endswith(b"\r")
         events: list[SseEvent] = []
         for line in piece.splitlines(keepends=True):
-            self._line += line
-            if self._n_data_bytes + len(self._line) > self._max_event_bytes:
+            if self._n_data_bytes + len(self._line) + len(line) > self._max_event_bytes:
                 raise BadDependency(f"the model server sent an event of over {self._max_event_bytes} bytes")
-            if line.endswith(_LINE_ENDS):
-                events += self._end_line()
+            if not line.endswith(_LINE_ENDS):
+                self._line += line
+                continue
+            if self._line:
+                line = bytes(self._line) + line  # noqa: PLW2901 - the rest of the line that began before
+                self._line.clear()
+            events += self._end_line(line)
         return events
 
     def finish(self) -> list[SseEvent]:
         """What the stream held when it ended without a blank line: at most one event."""
-        return self._end_line() + self._dispatch()
-
-    def _end_line(self) -> list[SseEvent]:
-        line = bytes(self._line).rstrip(b"\r\n")
+        line = bytes(self._line)
         self._line.clear()
+        return self._end_line(line) + self._dispatch()
+
+    def _end_line(self, line: bytes) -> list[SseEvent]:
+        line = line.rstrip(b"\r\n")
         if self._at_start:
             line = line.removeprefix(_BOM)
             self._at_start = False
