@@ -9,6 +9,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec.structs import replace
 from tokenizers import Tokenizer
 
 from cache.config import NoCacheConfig
@@ -118,8 +119,10 @@ class Rebuild:
     adopt: Callable[[], Awaitable[None]]
 
 
-def key_ring(settings: Settings, local_token: str) -> KeyRing:
-    """The configured keys; where there are any, `local_token` is one more, for those who may read the data folder.
+def with_keys(settings: Settings, local_token: str) -> Settings:
+    """The settings with all keys, those of the keys file too, in `auth.keys`.
+
+    Where there are any, `local_token` is one more, for those who may read the data folder.
 
     Raises ConfigError when a keys file is configured and no key is in it: that door was not meant to stand open.
     """
@@ -134,7 +137,7 @@ def key_ring(settings: Settings, local_token: str) -> KeyRing:
     if keys:
         scopes: frozenset[Scope] = frozenset({"read", "write", "admin"})
         keys.append(KeyConfig(id=LOCAL_ID, hash=hash_of(local_token), subject="local", scopes=scopes))
-    return KeyRing(keys)
+    return replace(settings, auth=replace(settings.auth, keys=tuple(keys)))
 
 
 @asynccontextmanager
@@ -177,7 +180,7 @@ async def open_services(
             answerer=seen.answers(_permitted(answers, guards.book, settings)),
             models=models,
             registry=models,
-            reloader=Reloader(settings, lambda changed: models.exchange(_catalogue(changed)), read),
+            reloader=Reloader(settings, partial(_exchange, models, keys, guards.book), read),
             default_model=settings.answer.model,
             indexer=indexer,
             library=Library(indexer, written),
@@ -227,21 +230,27 @@ async def _open_models(
     """
     book, meters, admission = guards
     async with AsyncExitStack() as stack:
-        ledger = None
-        if book.has_budgets:
-            ledger = await stack.enter_async_context(open_ledger(settings.ledger, settings.data_dir))
+        ledger = await stack.enter_async_context(open_ledger(settings.ledger, settings.data_dir))
 
         def budgeted(name: str, config: ModelConfig, model: ChatModel) -> ChatModel:
             traced = seen.model(model, config)
-            if ledger is None or name == EXTRACTIVE:
-                return traced
-            return BudgetedModel(traced, tariff_of(config), ledger, book)
+            return traced if name == EXTRACTIVE else BudgetedModel(traced, tariff_of(config), ledger, book)
 
         def governed(name: str, model: ChatModel) -> ChatModel:
             return AdmittedModel(model, admission) if name == EXTRACTIVE else GovernedModel(name, model, book, meters)
 
         parts = Parts(embedder=embedder, wrap=budgeted, cover=governed)
         yield await stack.enter_async_context(open_models(_catalogue(settings), parts, seen.attempt))
+
+
+async def _exchange(models: ModelRegistry, keys: KeyRing, book: AccountBook, settings: Settings) -> None:
+    """Puts other models, routes, keys and accounts into force. Raises ConfigError, and then nothing has changed."""
+    ring = KeyRing(settings.auth.keys)
+    AccountBook(ring.configs, settings.accounts)  # raises, if it must, before anything has changed
+    keys.check_exchange(ring)
+    await models.exchange(_catalogue(settings))
+    keys.exchange(ring.configs)
+    book.exchange(ring.configs, settings.accounts)
 
 
 def _permitted(answers: Answers, book: AccountBook, settings: Settings) -> Answers:

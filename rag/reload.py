@@ -1,4 +1,4 @@
-"""Settings that change while the server runs: what leads to models. A fault changes nothing.
+"""Settings that change while the server runs: what leads to models, and who may use them. A fault changes nothing.
 
 The file is read again on SIGHUP and when it changes; `PUT /admin/config` brings settings of its own. What else the file
 says is built into what is open, so a change of it is refused by name.
@@ -16,6 +16,9 @@ from msgspec import Struct
 
 from rag.base.errors import ConfigError, for_the_log
 from rag.settings import EXCHANGEABLE, Settings
+
+FROM_FILES: Final = (*EXCHANGEABLE, "auth")
+"""The sections that can change while the server runs: those that may come over HTTP, and keys."""
 
 POLL_S: Final = 1.0
 
@@ -59,9 +62,9 @@ def changes(old: Settings, new: Settings) -> tuple[str, ...]:
     """The sections that differ. Raises ConfigError when one of them cannot change while the server runs."""
     names = [name for name in Settings.__struct_fields__ if getattr(old, name) != getattr(new, name)]
     for name in names:
-        if name not in EXCHANGEABLE:
+        if name not in FROM_FILES:
             place = _first_difference(getattr(old, name), getattr(new, name), f"$.{name}")
-            known = ", ".join(f"[{section}]" for section in EXCHANGEABLE)
+            known = ", ".join(f"[{section}]" for section in FROM_FILES)
             raise ConfigError(
                 f"setting {place}: this cannot change while the server runs, only {known} can; restart it", path=place
             )
@@ -69,14 +72,13 @@ def changes(old: Settings, new: Settings) -> tuple[str, ...]:
 
 
 @asynccontextmanager
-async def following(reloader: Reloader, file: Path | None) -> AsyncIterator[None]:
-    """While open, SIGHUP and changes of the file lead to `reread`; what comes of it is in the log."""
+async def following(reloader: Reloader, *files: Path) -> AsyncIterator[None]:
+    """While open, SIGHUP and changes of the files lead to `reread`; what comes of it is in the log."""
     asked = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGHUP, asked.set)
     tasks = [asyncio.create_task(_reread_when(asked, reloader))]
-    if file is not None:
-        tasks.append(asyncio.create_task(_watch(file, asked)))
+    tasks += [asyncio.create_task(_watch(file, asked)) for file in files]
     try:
         yield
     finally:

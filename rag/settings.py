@@ -33,7 +33,7 @@ from rerank.config import NoRerankConfig, RerankConfig
 
 PREFIX = "RAG__"
 T = TypeVar("T")
-EXCHANGEABLE = ("models", "routes", "routing")
+EXCHANGEABLE = ("models", "routes", "routing", "accounts")
 """The sections that can be exchanged while the server runs."""
 FILE_NAME = "rag.toml"
 
@@ -189,6 +189,7 @@ class _Exchangeable(Struct, frozen=True, kw_only=True):
     models: dict[str, ModelConfig] = {}
     routes: dict[str, RouteConfig] = {}
     routing: RoutingConfig = RoutingConfig()
+    accounts: dict[AccountPath, Allowance] = {}
 
 
 def _literal(_: type, value: Any) -> Secret:

@@ -106,7 +106,7 @@ def test_a_credential_from_elsewhere_cannot_name_what_this_machine_knows(file, s
 async def test_a_signal_and_a_changed_file_lead_to_it(file, caplog):
     reload, exchange = reloader(file)
 
-    async with following(reload, None):
+    async with following(reload):
         file.write_text(MODEL.format(name="b"))
         os.kill(os.getpid(), signal.SIGHUP)
         await until(lambda: exchange.names[-1:] == [["b"]])

@@ -31,26 +31,29 @@ def command(ctx: click.Context, host: str | None, port: int | None) -> None:
         settings = options.settings_of(ctx)
         server = settings.server
         server = replace(server, host=host or server.host, port=server.port if port is None else port)
-        return replace(settings, server=server)
+        return with_keys(replace(settings, server=server), token)
 
-    run(_serve(read, options.file_of(ctx)), loop=uvloop.new_event_loop)
+    from rag.compose import with_keys
+
+    token = new_local_token()
+    run(_serve(read, options.file_of(ctx), token), loop=uvloop.new_event_loop)
 
 
-async def _serve(read: Callable[[], Settings], file: Path | None) -> int:
+async def _serve(read: Callable[[], Settings], file: Path | None, token: str) -> int:
     from rag.cli.connection import ServerState, remove_state, write_state
-    from rag.compose import key_ring, open_services
-    from rag.govern.keys import check_bind
+    from rag.compose import open_services
+    from rag.govern.keys import KeyRing, check_bind
     from rag.reload import following
     from rag.serve.server import bind, serve
 
     @asynccontextmanager
     async def opened() -> AsyncIterator["Services"]:
-        async with open_services(settings, keys, read) as services, following(services.reloader, file):
+        async with open_services(settings, keys, read) as services, following(services.reloader, *files):
             yield services
 
     settings = read()
-    token = new_local_token()
-    keys = key_ring(settings, token)
+    files = [file for file in (file, settings.auth.keys_file) if file is not None]
+    keys = KeyRing(settings.auth.keys)
     check_bind(settings.server.host, keys)
     bound = bind(settings.server.host, settings.server.port)
     host, port = bound.getsockname()[:2]

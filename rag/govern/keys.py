@@ -54,11 +54,17 @@ class KeyRing:
 
     def __init__(self, keys: Iterable[KeyConfig] = (), now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._now = now
-        self._keys: dict[str, KeyConfig] = {}
-        for key in keys:
-            if key.id in self._keys:
-                raise ConfigError(f"two API keys have the id '{key.id}'; ids are unique", path="keys")
-            self._keys[key.id] = key
+        self._keys = _by_id(keys)
+
+    def exchange(self, keys: Iterable[KeyConfig]) -> None:
+        """Opens to those keys, and no others, from now on."""
+        self._keys = _by_id(keys)
+
+    def check_exchange(self, keys: "KeyRing") -> None:
+        """Raises ConfigError where an exchange would leave the door open, or put the first lock on it."""
+        if self.is_open != keys.is_open:
+            what = "the first key was added" if self.is_open else "no key is left"
+            raise ConfigError(f"{what}: this changes who is let in at all; restart the server", path="$.auth")
 
     @property
     def configs(self) -> tuple[KeyConfig, ...]:
@@ -88,6 +94,15 @@ class KeyRing:
         return Principal(
             subject=key.subject, tenant=key.tenant, groups=frozenset(key.groups), scopes=key.scopes, key_id=key.id
         )
+
+
+def _by_id(keys: Iterable[KeyConfig]) -> dict[str, KeyConfig]:
+    found: dict[str, KeyConfig] = {}
+    for key in keys:
+        if key.id in found:
+            raise ConfigError(f"two API keys have the id '{key.id}'; ids are unique", path="keys")
+        found[key.id] = key
+    return found
 
 
 def new_key(

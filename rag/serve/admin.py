@@ -62,6 +62,7 @@ class ExchangeBody(Body, frozen=True):
     models: dict[str, dict[str, Any]] | UnsetType = UNSET
     routes: dict[str, dict[str, Any]] | UnsetType = UNSET
     routing: dict[str, Any] | UnsetType = UNSET
+    accounts: dict[str, dict[str, Any]] | UnsetType = UNSET
 
 
 class ChangedBody(Struct, frozen=True, kw_only=True):
@@ -127,7 +128,7 @@ def show_config(services: NamedDependency[Services]) -> dict[str, Any]:
     responses=refusals(body=True),
 )
 async def put_config(data: JSONBody[ExchangeBody], services: NamedDependency[Services]) -> ChangedBody:
-    """Takes `models`, `routes` and `routing` as the settings file has them, in JSON; what is absent stays as it is.
+    """Takes `models`, `routes`, `routing` and `accounts` as the settings file has them, in JSON; what is absent stays.
 
     It is checked as a whole and put into force in one step; requests in flight end with what they began with. It holds
     until the settings file changes or the server ends.

@@ -13,7 +13,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from rag.base.errors import Unavailable
 from rag.govern.ledger import SETTLED_LATE_S, Balance, Purse, Reservation
 
-TIMEOUT_S = 2.0
+TIMEOUT_S = 5.0
 MAX_CONNECTIONS = 8
 
 _SCHEMA = """
