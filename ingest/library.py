@@ -1,14 +1,20 @@
 """The documents of a store, for those who manage them one by one."""
 
+import asyncio
+from typing import Final
+
 from msgspec import Struct
 
 from ingest.draft import Draft
 from ingest.lookup import record_with
 from ingest.outcome import Outcome
 from ingest.pipeline import Indexer
+from rag.base.errors import DeadlineExceeded
 from rag.base.ports import Page, PassageStore
 from rag.base.types import Access, DocumentRecord, Filters, Work
-from rag.govern.access import permits
+from rag.govern.access import managed_in, permits
+
+LOOK_AGAIN_S: Final = 0.05
 
 
 class Deletion(Struct, frozen=True, kw_only=True):
@@ -32,6 +38,26 @@ class Library:
         """
         document = self._indexer.document(draft, access.tenant)
         return await self._indexer.index(document, work, access)
+
+    async def require_searchable(self, tenant: str, outcome: Outcome, work: Work) -> None:
+        """Returns when what was put is read back: its record in that version, and every chunk that stands for it.
+
+        The embedded store shows it at once; replicas of a server may take a moment. Raises DeadlineExceeded.
+        """
+        while not await self._is_searchable(tenant, outcome):
+            if work.deadline.remaining_s() <= LOOK_AGAIN_S:
+                raise DeadlineExceeded("the document is stored and cannot be read back yet")
+            await asyncio.sleep(LOOK_AGAIN_S)
+
+    async def _is_searchable(self, tenant: str, outcome: Outcome) -> bool:
+        record = await record_with(self._store, tenant, outcome.document_id)
+        if record is None or record.version != outcome.version:
+            return False
+        holder = await record_with(self._store, tenant, record.duplicate_of) if record.duplicate_of else record
+        if holder is None:
+            return False
+        found = await self._store.passages(managed_in(tenant), holder.id)
+        return len(found) == holder.n_chunks and all(passage.version == holder.version for passage, _ in found)
 
     async def get(self, access: Access, document_id: str) -> DocumentRecord | None:
         """The record, or None when there is none that `access` covers."""

@@ -16,6 +16,7 @@ from cache.config import NoCacheConfig
 from cache.factory import open_memory
 from cache.forgetting import ForgettingStore
 from ingest.library import Library
+from ingest.parse.pool import ParserPool
 from ingest.pipeline import Indexer
 from llm.config import ExtractiveConfig, ModelConfig
 from llm.edition import Catalogue
@@ -103,6 +104,7 @@ class Services:
     default_model: str
     indexer: Indexer
     library: Library
+    parsers: ParserPool
     feedback: FeedbackBook | None
     """None where no request log is kept that it could be tied to."""
     tracing: Tracing
@@ -184,6 +186,7 @@ async def open_services(
             default_model=settings.answer.model,
             indexer=indexer,
             library=Library(indexer, written),
+            parsers=await enter(ParserPool(settings.ingest)),
             feedback=seen.feedback,
             tracing=seen.tracing,
             optimize=store.optimize,

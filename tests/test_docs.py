@@ -86,7 +86,7 @@ def commands(command: click.Command, name: str = "rag") -> Iterator[tuple[str, c
 @pytest.fixture(scope="module")
 def app():
     nothing = {"keys": KeyRing(), "book": AccountBook(), "meters": Meters(), "limits": Limits(), "metrics": Metrics()}
-    return create_app(SimpleNamespace(**nothing, tracing=off()), version="0")
+    return create_app(SimpleNamespace(**nothing, tracing=off(), parsers=None), version="0")
 
 
 def test_every_setting_is_documented_with_its_default():

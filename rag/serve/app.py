@@ -43,7 +43,7 @@ def create_app(services: Services, *, version: str) -> Litestar:
             ask,
             search,
             feedback,
-            documents_router(services.limits),
+            documents_router(services.limits, services.parsers),
             list_traces,
             get_trace,
             livez,

@@ -15,6 +15,7 @@ from litestar.exceptions import HTTPException, InternalServerException
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 
 from rag.base.errors import InvalidInput, TooLarge
+from rag.serve.uploads import FILES, is_file, read_file
 
 BODY_TIMEOUT_S = "body_timeout_s"
 """`opt` of the application: how long a body may take to arrive."""
@@ -30,10 +31,12 @@ class JsonRequest(Request[Any, Any, Any]):
 
     async def json(self) -> Any:
         """The body as the type of the handler's `data`. Raises InvalidInput, TooLarge or a 400 or 415."""
+        field = self.route_handler.parsed_data_field
+        if field and FILES in self.route_handler.opt and is_file(self):
+            return decode(await read_file(self), field.annotation)
         media_type = self.content_type[0]
         if media_type and media_type != "application/json" and not media_type.endswith("+json"):
             raise HTTPException(f"the body is '{media_type}'; send application/json", status_code=415)
-        field = self.route_handler.parsed_data_field
         return decode(await self.body(), field.annotation if field else Any)
 
     async def body(self) -> bytes:

@@ -3,14 +3,17 @@
 A document that the key may not see is treated as one that is not there, by every route and down to the last byte.
 """
 
+from collections.abc import Awaitable
 from typing import Annotated, Any
 
 from litestar import Request, Router, delete, get, post, put
 from litestar.di import NamedDependency
 from litestar.exceptions import ValidationException
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
-from msgspec import UNSET
+from msgspec import UNSET, Struct
 
+from ingest.parse.parsed import Parsed
+from ingest.parse.pool import ParserPool
 from rag.base.deadline import Deadline
 from rag.base.errors import InvalidInput, NotFound
 from rag.base.ids import document_id as id_of
@@ -30,11 +33,13 @@ from rag.serve.shelf import (
     OutcomeBody,
     RecordBody,
     ReplacementBody,
+    State,
     draft_of,
     outcome_body,
     record_body,
 )
 from rag.serve.streams import GRACE_S, while_connected
+from rag.serve.uploads import FILES
 
 
 @get("/", summary="List documents", responses=refusals(422, 502, 503, 504))
@@ -81,13 +86,15 @@ async def put_document(
     request: Request[Any, Any, Any],
     services: NamedDependency[Services],
     principal: NamedDependency[Principal],
+    wait: FromQuery[State] = "indexed",
 ) -> OutcomeBody:
     """Indexes a document under its `uri`; when the reply is there, it is found and survives a crash.
 
-    The same content again is `unchanged` and costs nothing. Without `acl` an existing document keeps its readers.
+    The same content again is `unchanged` and costs nothing. Without `acl` an existing document keeps its readers. The
+    body may be a file instead: as it is, with its `uri` in the query, or as the part `file` of a form.
     """
     known = await services.library.get(readable_by(principal), id_of(principal.tenant, data.uri))
-    return await _indexed(data, data.uri, known, request, services)
+    return await _indexed(_Put(data, data.uri, known, wait), request, services)
 
 
 @put(
@@ -102,10 +109,11 @@ async def replace_document(
     request: Request[Any, Any, Any],
     services: NamedDependency[Services],
     principal: NamedDependency[Principal],
+    wait: FromQuery[State] = "indexed",
 ) -> OutcomeBody:
     """Indexes new content for a document that is there; it keeps its `uri`, and without `acl` its readers."""
     known = await _visible(services, principal, document_id)
-    return await _indexed(data, known.uri, known, request, services)
+    return await _indexed(_Put(data, known.uri, known, wait), request, services)
 
 
 @delete("/{document_id:str}", summary="Delete a document", opt=WRITES, responses=refusals(404, 422, 502, 503, 504))
@@ -142,8 +150,13 @@ async def delete_documents(
     return DeletedBody(deleted=done.n_deleted, left=done.n_left)
 
 
-def documents_router(limits: Limits) -> Router:
-    """The routes under /documents, whose bodies may be larger than others."""
+def documents_router(limits: Limits, parsers: ParserPool) -> Router:
+    """The routes under /documents, whose bodies may be larger than others, and files, which `parsers` read."""
+
+    def read(data: bytes, name: str) -> Awaitable[Parsed]:
+        """A plain function, as Litestar makes deep copies of what is in `opt`."""
+        return parsers.parse_bytes(data, name)
+
     return Router(
         "/documents",
         route_handlers=[
@@ -155,6 +168,7 @@ def documents_router(limits: Limits) -> Router:
             delete_documents,
         ],
         request_max_body_size=limits.max_document_bytes,
+        opt={FILES: read},
         tags=["documents"],
     )
 
@@ -170,14 +184,28 @@ async def _visible(services: Services, principal: Principal, document_id: str) -
     return record
 
 
-async def _indexed(
-    body: ReplacementBody, uri: str, known: DocumentRecord | None, request: Request[Any, Any, Any], services: Services
-) -> OutcomeBody:
+class _Put(Struct, frozen=True):
+    """What is to be put, over what is known of it, and how far to wait."""
+
+    body: ReplacementBody
+    uri: str
+    known: DocumentRecord | None
+    wait: State
+
+
+async def _indexed(put: _Put, request: Request[Any, Any, Any], services: Services) -> OutcomeBody:
     """Puts it and waits, as long as the client does. A client that leaves may find it stored or not, never in part."""
-    kept = known.acl if known else (EVERYONE,)
-    draft = draft_of(body, uri, kept if body.acl is None else body.acl)
+    kept = put.known.acl if put.known else (EVERYONE,)
+    draft = draft_of(put.body, put.uri, kept if put.body.acl is None else put.body.acl)
     within_s = services.limits.ingest_timeout_s
     principal: Principal = request.user
     work = Work(tenant=principal.tenant, deadline=Deadline.after(within_s))
-    putting = services.library.put(readable_by(principal), draft, work)
-    return outcome_body(await while_connected(request.receive, putting, within_s=within_s + GRACE_S))
+    library = services.library
+
+    async def putting() -> OutcomeBody:
+        outcome = await library.put(readable_by(principal), draft, work)
+        if put.wait == "searchable" and outcome.status != "skipped":
+            await library.require_searchable(principal.tenant, outcome, work)
+        return outcome_body(outcome, "skipped" if outcome.status == "skipped" else put.wait)
+
+    return await while_connected(request.receive, putting(), within_s=within_s + GRACE_S)

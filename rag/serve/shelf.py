@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 from msgspec.structs import replace
@@ -19,6 +19,7 @@ Text = Annotated[str, Meta(min_length=1, pattern=r"\S", description="The text, a
 Format = Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9.+_-]{0,31}$", examples=["markdown"])]
 Grant = Annotated[str, Meta(pattern=GRANT, examples=["group:staff"])]
 Acl = Annotated[list[Grant], Meta(max_length=100, description="Who may read it; nobody when empty.")]
+State = Literal["indexed", "searchable"]
 MetadataValue = str | Int64 | float | bool | list[str]
 RawMetadata = Annotated[dict[Annotated[str, Meta(min_length=1, max_length=64)], MetadataValue], Meta(max_length=64)]
 Instant = Annotated[datetime, Meta(tz=True)]
@@ -56,7 +57,10 @@ class DeletedBody(Struct, frozen=True, kw_only=True):
 
 
 class OutcomeBody(Struct, frozen=True, kw_only=True):
-    """What became of a document that was put. A duplicate is kept as a reference to the one with the same words."""
+    """What became of a document that was put. A duplicate is kept as a reference to the one with the same words.
+
+    `state`: it is stored ("indexed"), or it was also read back whole ("searchable"), or it was left out ("skipped").
+    """
 
     id: str
     uri: str
@@ -65,6 +69,7 @@ class OutcomeBody(Struct, frozen=True, kw_only=True):
     n_chunks: int
     n_tokens: int
     near_duplicate_of: str | None
+    state: Literal["indexed", "searchable", "skipped"]
 
 
 class RecordBody(Struct, frozen=True, kw_only=True):
@@ -93,7 +98,7 @@ class ListingBody(Struct, frozen=True, kw_only=True):
     cursor: str | None
 
 
-def outcome_body(outcome: Outcome) -> OutcomeBody:
+def outcome_body(outcome: Outcome, state: Literal["indexed", "searchable", "skipped"]) -> OutcomeBody:
     """The outcome as JSON has it."""
     return OutcomeBody(
         id=outcome.document_id,
@@ -103,6 +108,7 @@ def outcome_body(outcome: Outcome) -> OutcomeBody:
         n_chunks=outcome.n_chunks,
         n_tokens=outcome.n_tokens,
         near_duplicate_of=outcome.near_duplicate_of,
+        state=state,
     )
 
 

@@ -177,3 +177,18 @@ def test_nothing_to_read_is_told_and_ends_with_1(workspace: Workspace) -> None:
         run = workspace.rag("ingest", *arguments, stdin="")
         assert run.returncode == 1
         assert "there is no document in" in run.stderr
+
+
+def test_a_url_to_this_machine_is_refused_and_a_file_is_put_over_http(workspace: Workspace) -> None:
+    refused = workspace.rag("ingest", "http://127.0.0.1:9/a", "--json")
+    assert refused.returncode == 1
+    assert "not public" in json.loads(refused.stdout)["failures"][0]["reason"]
+    with workspace.server() as client:
+        form = {
+            "file": ("bridge.html", f"<html><title>Bridge</title><body>{BRIDGE}</body></html>".encode(), "text/html")
+        }
+        put = client.put("/documents", params={"wait": "searchable"}, files=form, data={"uri": "wiki:bridge"})
+        assert put.json()["state"] == "searchable"
+        found = client.post("/search", json={"query": "When was the bridge opened?"}).json()["results"]
+    assert found[0]["uri"] == "wiki:bridge"
+    assert "1932" in found[0]["text"]

@@ -1,9 +1,11 @@
+import msgspec
 import pytest
 
 from ingest.draft import Draft
 from ingest.library import Library
-from rag.base.errors import Forbidden, PermanentIngestError
-from rag.base.types import Match, Principal
+from rag.base.deadline import Deadline
+from rag.base.errors import DeadlineExceeded, Forbidden, PermanentIngestError
+from rag.base.types import Match, Principal, Work
 from rag.govern.access import managed_in, readable_by
 from tests.fake_store import MemoryStore
 from tests.indexing import TENANT, an_indexer, work
@@ -102,3 +104,13 @@ async def test_what_a_caller_may_not_see_is_not_deleted(library: Library) -> Non
     assert (await library.delete_matching(ANN, ())).n_deleted == 1
     done = await library.delete_matching(managed_in(TENANT), ())
     assert (done.n_deleted, done.n_left) == (1, 0)
+
+
+async def test_searchable_is_what_was_read_back(library: Library) -> None:
+    first = await library.put(ANN, draft(), work())
+    second = await library.put(ANN, draft("doc:b"), work())
+    for outcome in (first, second):
+        await library.require_searchable(TENANT, outcome, work())
+    other = msgspec.structs.replace(first, version="other")
+    with pytest.raises(DeadlineExceeded):
+        await library.require_searchable(TENANT, other, Work(tenant=TENANT, deadline=Deadline.after(0.01)))

@@ -180,6 +180,7 @@ def services(**changes):
         "searcher": StageSearcher(),
         "indexer": None,
         "library": None,
+        "parsers": None,
         "optimize": None,
         "feedback": None,
         "tracing": off(),

@@ -4,6 +4,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from ingest.config import IngestConfig
 from ingest.library import Library
+from ingest.parse.parsed import Parsed
 from ingest.pipeline import Indexer
 from rag.base.errors import Overloaded, PermanentIngestError, TransientIngestError
 from rag.base.ids import document_id
@@ -296,3 +297,69 @@ async def test_a_listing_of_ids_gives_those_that_are_there():
         await client.put("/documents", json={"uri": "x:1", "text": "Elsewhere."})
         page = await client.get("/documents", params={"id": [REFUNDS_ID, "0" * 32]})
     assert [document["id"] for document in page.json()["documents"]] == [REFUNDS_ID]
+
+
+class Parsers:
+    """Reads what says that it can be read."""
+
+    def __init__(self):
+        self.names = []
+
+    async def parse_bytes(self, data, name):
+        self.names.append(name)
+        if b"broken" in data:
+            raise PermanentIngestError("it is not a valid pdf file")
+        return Parsed(text=data.decode(), format="pdf", title="From the file", metadata={"author": "Ann", "n": 1})
+
+
+PDF = {"content-type": "application/pdf"}
+
+
+@pytest.mark.parametrize("wait", ["indexed", "searchable"])
+async def test_a_file_is_read_into_the_document_that_it_holds(wait):
+    parsers = Parsers()
+    async with client_of(with_library(parsers=parsers), WRITES) as client:
+        query = {"uri": "wiki:a", "acl": ["everyone", "group:hr"], "metadata": '{"n": 2}', "wait": wait}
+        put = await client.put("/documents", content=b"Text of the file.", headers=PDF, params=query)
+        shown = (await client.get(f"/documents/{document_id('acme', 'wiki:a')}?text=true")).json()
+    assert (put.status_code, put.json()["status"], put.json()["state"]) == (200, "added", wait)
+    assert (shown["text"], shown["title"], shown["format"]) == ("Text of the file.", "From the file", "pdf")
+    assert (shown["acl"], shown["metadata"]) == (["everyone", "group:hr"], {"author": "Ann", "n": 2})
+    assert parsers.names == ["wiki:a.pdf"]
+
+
+async def test_a_form_with_a_file_is_read_likewise_and_replaces_by_id_too():
+    parsers = Parsers()
+    async with client_of(with_library(parsers=parsers), WRITES) as client:
+        file = {"file": ("report.md", b"One.\r\n\x00two", "text/plain")}
+        put = await client.put("/documents", files=file, data={"uri": "wiki:a", "title": "Mine"})
+        identifier = put.json()["id"]
+        again = await client.put(f"/documents/{identifier}", files={"file": ("r.pdf", b"Three.")})
+        shown = (await client.get(f"/documents/{identifier}?text=true")).json()
+    assert (put.status_code, again.status_code) == (200, 200)
+    assert (again.json()["status"], shown["text"], shown["uri"]) == ("updated", "Three.", "wiki:a")
+    assert parsers.names == ["report.md", "r.pdf.pdf"]
+
+
+@pytest.mark.parametrize(
+    ("query", "body", "status", "pointer"),
+    [
+        ({"uri": "wiki:a", "colour": "red"}, b"x", 422, "/colour"),
+        ({"uri": "wiki:a", "metadata": "[1]"}, b"x", 422, "/metadata"),
+        ({"uri": "wiki:a", "acl": "nobody"}, b"x", 422, "/acl/0"),
+        ({"uri": ""}, b"x", 422, "/uri"),
+        ({"uri": "wiki:a"}, b"broken", 422, None),
+        ({}, b"x", 415, None),
+    ],
+)
+async def test_a_file_that_cannot_be_taken_is_refused_with_the_place(query, body, status, pointer):
+    async with client_of(with_library(parsers=Parsers()), WRITES) as client:
+        reply = await client.put("/documents", content=body, headers=PDF, params=query)
+    assert reply.status_code == status
+    assert [fault.get("pointer") for fault in reply.json().get("errors", [])] == ([pointer] if pointer else [])
+
+
+async def test_a_form_without_a_file_is_refused():
+    async with client_of(with_library(parsers=Parsers()), WRITES) as client:
+        reply = await client.put("/documents", files={"other": b"x"}, data={"uri": "wiki:a"})
+    assert (reply.status_code, reply.json()["errors"][0]["pointer"]) == (422, "/file")
