@@ -28,7 +28,7 @@ class Library:
     """What the HTTP API and the commands do with documents. Whoever may not see a document may not touch it."""
 
     def __init__(self, indexer: Indexer, store: PassageStore) -> None:
-        self._indexer = indexer
+        self.indexer = indexer
         self._store = store
 
     async def put(self, access: Access, draft: Draft, work: Work) -> Outcome:
@@ -36,8 +36,8 @@ class Library:
 
         Raises Forbidden when that document exists and is not visible; IngestError, LoadError, DependencyError.
         """
-        document = self._indexer.document(draft, access.tenant)
-        return await self._indexer.index(document, work, access)
+        document = self.indexer.document(draft, access.tenant)
+        return await self.indexer.index(document, work, access)
 
     async def require_searchable(self, tenant: str, outcome: Outcome, work: Work) -> None:
         """Returns when what was put is read back: its record in that version, and every chunk that stands for it.
@@ -79,10 +79,10 @@ class Library:
     async def delete(self, access: Access, document_id: str) -> bool:
         """Removes a document; whether there was one that `access` covers. Its duplicates stay."""
         record = await self.get(access, document_id)
-        return record is not None and await self._indexer.remove(record)
+        return record is not None and await self.indexer.remove(record)
 
     async def delete_matching(self, access: Access, filters: Filters) -> Deletion:
         """Removes all that match and that `access` covers; no filters match everything. Duplicates of them stay."""
-        n_deleted = await self._indexer.remove_matching(access, filters)
+        n_deleted = await self.indexer.remove_matching(access, filters)
         left = await self._store.records(access, filters, 1)
         return Deletion(n_deleted=n_deleted, n_left=left.total)

@@ -5,24 +5,21 @@ from collections.abc import Awaitable, Callable, Sequence
 from ingest.library import Library
 from ingest.lookup import by_ids
 from ingest.outcome import Report
-from ingest.pipeline import Indexer, Items, Progress
+from ingest.pipeline import Items, Progress
 from rag.govern.access import managed_in
 
 
 class LocalIndex:
     """Indexes as one who manages the tenant. `optimize` follows a run that stored something."""
 
-    def __init__(
-        self, indexer: Indexer, library: Library, tenant: str, optimize: Callable[[], Awaitable[object]]
-    ) -> None:
-        self._indexer = indexer
+    def __init__(self, library: Library, tenant: str, optimize: Callable[[], Awaitable[object]]) -> None:
         self._library = library
         self._tenant = tenant
         self._optimize = optimize
 
     async def run(self, items: Items, progress: Progress | None = None) -> Report:
         """As `Indexer.run`."""
-        report = await self._indexer.run(items, self._tenant, progress)
+        report = await self._library.indexer.run(items, self._tenant, progress)
         if report.chunks:
             await self._optimize()
         return report

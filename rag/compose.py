@@ -102,7 +102,6 @@ class Services:
     """The same, for those who look behind the names."""
     reloader: Reloader
     default_model: str
-    indexer: Indexer
     library: Library
     parsers: ParserPool
     feedback: FeedbackBook | None
@@ -165,7 +164,6 @@ async def open_services(
         searcher = Searcher(SharedEmbedder(embedder), retriever, reranker, settings.answer, guards.admission.admitted)
         recipe = _answerer(settings, searcher, models, tokenizer, store.name)
         answers, written = await enter(_open_cache(recipe, store, traced, settings))
-        indexer = Indexer(embedder, written, tokenizer, settings.ingest)
         seen.started((embedder.name, reranker.name, store.name), startup.seconds(), health)
         health.warmed_up()
         yield Services(
@@ -184,8 +182,7 @@ async def open_services(
             registry=models,
             reloader=Reloader(settings, partial(_exchange, models, keys, guards.book), read),
             default_model=settings.answer.model,
-            indexer=indexer,
-            library=Library(indexer, written),
+            library=Library(Indexer(embedder, written, tokenizer, settings.ingest), written),
             parsers=await enter(ParserPool(settings.ingest)),
             feedback=seen.feedback,
             tracing=seen.tracing,

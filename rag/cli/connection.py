@@ -78,7 +78,7 @@ async def indexing(settings: Settings, tenant: str) -> AsyncIterator[Index]:
     state = await running_server(settings.data_dir)
     if state is None:
         async with open_services(settings, KeyRing()) as services:
-            yield LocalIndex(services.indexer, services.library, tenant, services.optimize)
+            yield LocalIndex(services.library, tenant, services.optimize)
         return
     if tenant != DEFAULT_TENANT and "RAG_API_KEY" not in os.environ:
         raise ConfigError(

@@ -118,7 +118,7 @@ async def _measured(settings: Settings, collection: "Collection", in_flight: int
     with Progress(disable=quiet, transient=True) as progress:
         async with open_services(settings, KeyRing()) as services:
             indexing = progress.add_task("indexing", total=None)
-            indexed = await services.indexer.run(
+            indexed = await services.library.indexer.run(
                 evals.drafts(collection), evals.TENANT, lambda _: progress.advance(indexing)
             )
             searching = progress.add_task("searching", total=len(collection.queries))
@@ -143,7 +143,9 @@ async def _abstention(settings: Settings, collection: "Collection", seed: int, *
     ):
         async with open_services(replace(settings, data_dir=Path(passing)), KeyRing()) as services:
             indexing = progress.add_task("indexing", total=None)
-            await evals.index_without(collection, withheld, services.indexer, lambda _: progress.advance(indexing))
+            await evals.index_without(
+                collection, withheld, services.library.indexer, lambda _: progress.advance(indexing)
+            )
             asking = progress.add_task("asking", total=len(collection.queries))
             scores = await evals.score_abstention(
                 collection, withheld, partial(evals.answer_of, services.answerer), lambda: progress.advance(asking)

@@ -57,9 +57,7 @@ class Desk:
 
     def synchroniser(self, recipe: str = "r") -> Synchroniser:
         indexer = an_indexer(self.store, self.embedder)
-        return Synchroniser(
-            LocalIndex(indexer, Library(indexer, self.store), TENANT, done), self.memory, TENANT, recipe
-        )
+        return Synchroniser(LocalIndex(Library(indexer, self.store), TENANT, done), self.memory, TENANT, recipe)
 
     async def names(self) -> list[str]:
         return sorted(uri.rpartition("/")[2] for uri in await all_records(self.store))

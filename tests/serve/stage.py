@@ -178,7 +178,6 @@ def services(**changes):
         "fields": Fields({"year": "integer", "team": "keyword"}),
         "answerer": StageAnswerer(),
         "searcher": StageSearcher(),
-        "indexer": None,
         "library": None,
         "parsers": None,
         "optimize": None,

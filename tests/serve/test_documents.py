@@ -26,7 +26,7 @@ def with_library(**changes):
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     store = MemoryStore()
     indexer = Indexer(HashingEmbedder(), store, tokenizer, IngestConfig())
-    parts = {"keys": KeyRing([*KEYS, LEGAL]), "indexer": indexer, "library": Library(indexer, store)}
+    parts = {"keys": KeyRing([*KEYS, LEGAL]), "library": Library(indexer, store)}
     return services(**parts | changes)
 
 

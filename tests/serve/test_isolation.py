@@ -74,7 +74,6 @@ def staged():
         searcher=searcher,
         answerer=answerer,
         models=models,
-        indexer=indexer,
         library=Library(indexer, store),
     )
 
