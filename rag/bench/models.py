@@ -219,7 +219,7 @@ def show(report: ModelReport) -> None:
     console.print(f"{report.date}  {machine.cores} cores of {machine.cpu}, load {machine.load}", highlight=False)
 
 
-def write(report: ModelReport, file: Path | None) -> None:
+def write(report: Struct, file: Path | None) -> None:
     """Writes the JSON where it is asked for."""
     if file:
         file.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1))

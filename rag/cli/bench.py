@@ -12,8 +12,9 @@ import uvloop
 
 from rag.cli import options
 from rag.cli.bench_drill import drill
-from rag.cli.bench_models import embed, rerank
-from rag.cli.bench_servers import ask, gateway, search
+from rag.cli.bench_models import embed, ingest, rerank
+from rag.cli.bench_servers import ask, cache, gateway, search
+from rag.cli.bench_strain import beside, overload
 from rag.cli.main import run
 from rag.settings import Settings
 
@@ -28,7 +29,7 @@ def command() -> None:
     """Measure speed, and stand in for providers."""
 
 
-for measuring in (search, ask, gateway, embed, rerank, drill):
+for measuring in (search, ask, gateway, cache, overload, beside, embed, rerank, ingest, drill):
     command.add_command(measuring)
 
 

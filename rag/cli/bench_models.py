@@ -1,4 +1,4 @@
-"""`rag bench embed` and `rerank`: models in this process, by turns."""
+"""`rag bench embed`, `rerank` and `ingest`: work without a server."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -54,4 +54,28 @@ async def _race(task: "Task", title: str, given: dict[str, Any]) -> int:
         report = await models.race(title, contenders, work, given["repeats"], counter)
     models.show(report)
     models.write(report, given["json_file"])
+    return 0
+
+
+@click.command("ingest")
+@click.argument("folder", type=_FOLDER)
+@click.option("--passages", type=click.IntRange(0), default=0, show_default=True, help="Passages of filler to add.")
+@click.option("--repeats", type=click.IntRange(1), default=4, show_default=True, help="Each into a folder of its own.")
+@click.option("--json", "json_file", type=_FILE, help="Write what was measured here.")
+def ingest(folder: Path, passages: int, repeats: int, json_file: Path | None) -> None:
+    """Measure `rag ingest` on the collection in FOLDER, from its start to its end."""
+    run(_ingest(folder, passages, repeats, json_file))
+
+
+async def _ingest(folder: Path, passages: int, repeats: int, json_file: Path | None) -> int:
+    from rag.bench.ingest import measure
+    from rag.bench.models import write
+
+    report = await measure(
+        folder, passages, repeats, lambda run: click.echo(f"{run.chunks} chunks in {run.wall_s:.1f} s", err=True)
+    )
+    write(report, json_file)
+    per_s = f"{report.documents_per_s:.1f} documents/s, {report.chunks_per_s:.1f} chunks/s"
+    click.echo(f"{per_s}, {report.cpu_ms_per_chunk:.2f} ms of processor time a chunk")
+    click.echo(f"{report.date}  {report.machine.cores} cores of {report.machine.cpu}, load {report.machine.load}")
     return 0

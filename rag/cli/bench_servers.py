@@ -1,4 +1,4 @@
-"""`rag bench search`, `ask` and `gateway`: servers under load, side by side."""
+"""`rag bench search`, `ask`, `cache` and `gateway`: servers under load, side by side."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -42,20 +42,22 @@ def _measuring(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-def _over(function: Callable[..., Any]) -> Callable[..., Any]:
+def over(function: Callable[..., Any]) -> Callable[..., Any]:
     """What all benchmarks over a collection ask."""
-    folder = click.argument("folder", type=_FOLDER)
     index = click.option(
         "--index", type=click.Path(path_type=Path, file_okay=False), help="Index into this folder and keep it."
     )
-    passages = click.option(
-        "--passages", type=click.IntRange(0), default=0, show_default=True, help="Passages of filler to add."
-    )
-    return folder(index(passages(function)))
+    return click.argument("folder", type=_FOLDER)(index(function))
+
+
+filled = click.option(
+    "--passages", type=click.IntRange(0), default=0, show_default=True, help="Passages of filler to add."
+)
 
 
 @click.command("search")
-@_over
+@over
+@filled
 @click.option("--rerank", is_flag=True, help="With the cross-encoder.")
 @click.option("--peer", "peers", multiple=True, help="Another beside it: threads, sentence-transformers, haystack.")
 @click.option("--embedder", default="", help="For peers: the folder of the original embedder.")
@@ -66,7 +68,7 @@ def search(rerank: bool, peers: Sequence[str], embedder: str, reranker: str, **g
     from rag.bench.search import PEERS, Setup
 
     _known(peers, PEERS)
-    with _index(given["index"]) as index:
+    with index_folder(given["index"]) as index:
         collection = given["folder"].resolve()
         setup = Setup(collection=collection, index=index, rerank=rerank, embedder=embedder, reranker=reranker)
         run(_search(setup, peers, given))
@@ -84,7 +86,8 @@ async def _search(setup: "SearchSetup", peers: Sequence[str], given: dict[str, A
 
 
 @click.command("ask")
-@_over
+@over
+@filled
 @click.option("--stream", is_flag=True, help="Ask for streams.")
 @click.option("--first-token", type=click.FloatRange(0), default=0.0, help="Seconds until the model's first token.")
 @click.option("--tokens-per-s", type=click.FloatRange(0), default=0.0, help="Of the model [default: all at once].")
@@ -95,7 +98,7 @@ def ask(stream: bool, first_token: float, tokens_per_s: float, peers: Sequence[s
     from rag.bench.ask import PEERS, Setup
 
     _known(peers, PEERS)
-    with _index(given["index"]) as index:
+    with index_folder(given["index"]) as index:
         collection = given["folder"].resolve()
         pacing = {"first_token_s": first_token, "tokens_per_s": tokens_per_s}
         run(_ask(Setup(collection=collection, index=index, stream=stream, **pacing), peers, given))
@@ -111,6 +114,31 @@ async def _ask(setup: "AskSetup", peers: Sequence[str], given: dict[str, Any]) -
     async with serving(setup, peers) as servers:
         title = f"/ask, {'streamed' if setup.stream else 'whole'}"
         return _told(await _compared(title, servers, closed_loops(pace, asking(setup)), pace), given)
+
+
+@click.command("cache")
+@over
+@filled
+@_measuring
+def cache(**given: Any) -> None:
+    """Measure /ask over the BEIR collection in FOLDER when answers come from memory, and when they do not."""
+    from rag.bench.ask import Setup
+
+    with index_folder(given["index"]) as index:
+        run(_cache(Setup(collection=given["folder"].resolve(), index=index, stream=False), given))
+
+
+async def _cache(setup: "AskSetup", given: dict[str, Any]) -> int:
+    from rag.bench.cache import asking, fill, serving
+    from rag.bench.pace import closed_loops
+    from rag.bench.search import prepare
+
+    pace = _pace(given)
+    await prepare(setup.collection, given["passages"], setup.index)
+    async with serving(setup) as servers:
+        await fill(servers[0], setup)
+        loads = closed_loops(pace, asking(setup))
+        return _told(await _compared("/ask, from memory and computed", servers, loads, pace), given)
 
 
 @click.command("gateway")
@@ -154,7 +182,7 @@ def _pace(given: dict[str, Any]) -> "Pace":
 
 
 @contextmanager
-def _index(kept: Path | None) -> Iterator[Path]:
+def index_folder(kept: Path | None) -> Iterator[Path]:
     """The folder of the index: the one to keep, or one that goes with this command."""
     from tempfile import TemporaryDirectory
 
