@@ -5,12 +5,13 @@ fault), whoever reacts. An error inside a stream that began with 200 is read lik
 """
 
 import re
-from typing import Literal
+from typing import Literal, TypeVar
 
 from msgspec import Struct
 
 from rag.base.errors import BadDependency, GroundwireError, QuotaExceeded, Unavailable
 
+ErrorT = TypeVar("ErrorT", bound=GroundwireError)
 FailureKind = Literal[
     "overload",
     "rate_limit",
@@ -137,6 +138,12 @@ class Refused(Exception):
         self.failure = failure
 
 
+def refused(error: ErrorT, failure: Failure) -> ErrorT:
+    """The error, with the refusal as its cause."""
+    error.__cause__ = Refused(failure)
+    return error
+
+
 def failure_behind(error: BaseException) -> Failure | None:
     """What a provider refused with, if that is what `error` comes from."""
     return error.__cause__.failure if isinstance(error.__cause__, Refused) else None
@@ -144,9 +151,7 @@ def failure_behind(error: BaseException) -> Failure | None:
 
 def as_error(failure: Failure, target: str) -> GroundwireError:
     """The error to raise. The provider's message stays out of it: it may repeat a key or the question."""
-    error = _translated(failure, target)
-    error.__cause__ = Refused(failure)
-    return error
+    return refused(_translated(failure, target), failure)
 
 
 def _translated(failure: Failure, target: str) -> GroundwireError:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import httpx
 
 from llm.endpoint import Sign
+from llm.failures import Failure, refused
 from rag.base.errors import ConfigError, Unavailable
 
 _SERVICE = "bedrock"
@@ -38,7 +39,8 @@ def aws_signer(region: str) -> Sign:
         try:
             credentials = session.get_credentials()
             if credentials is None:
-                raise Unavailable("no AWS credentials were found to sign a request to Bedrock with")
+                lacking = Unavailable("no AWS credentials were found to sign a request to Bedrock with")
+                raise refused(lacking, Failure(kind="credentials", status=401))  # as Bedrock itself would
             headers = {_SIGNED: request.headers[_SIGNED]}
             unsigned = AWSRequest(request.method, str(request.url), data=request.content, headers=headers)
             SigV4Auth(credentials.get_frozen_credentials(), _SERVICE, region).add_auth(unsigned)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from llm.failures import Failure, Refused
+from llm.failures import Failure, refused
 from llm.routing.attempt import Attempt
 from llm.routing.decision import Decision
 from rag.base.errors import (
@@ -54,9 +54,8 @@ def _of_nobody(route: str, decision: Decision) -> GroundwireError:
     reasons = {one.excluded for one in decision.candidates if one.excluded not in ("region", "weight")}
     told = ", ".join(f"{one.target}: {one.excluded}" for one in decision.candidates)
     if reasons == {"context"}:
-        error = BadDependency(f"the prompt is longer than any target of '{route}' reads ({told})")
-        error.__cause__ = Refused(Failure(kind="context_length", status=400))
-        return error
+        too_long = BadDependency(f"the prompt is longer than any target of '{route}' reads ({told})")
+        return refused(too_long, Failure(kind="context_length", status=400))
     message = f"no target of '{route}' is available ({told})"
     if reasons <= {"rate_limited", "used_up"}:
         return QuotaExceeded(message, retry_after_s=DEFAULT_RETRY_AFTER_S)

@@ -12,6 +12,7 @@ import pytest
 
 from llm.bedrock import BedrockWire
 from llm.config import BedrockConfig
+from llm.routing.outcomes import outcome_of
 from llm.sigv4 import aws_signer
 from rag.base.errors import Unavailable
 
@@ -70,8 +71,9 @@ async def test_a_request_is_signed_as_the_specification_asks(environment, token)
 @with_botocore
 async def test_without_credentials_a_request_fails_and_the_service_starts(environment):
     wire = BedrockWire(CONFIG, aws_signer(CONFIG.region))
-    with pytest.raises(Unavailable, match="no AWS credentials"):
+    with pytest.raises(Unavailable, match="no AWS credentials") as caught:
         await wire.endpoint.request(b"{}")
+    assert outcome_of(caught.value) == "credentials", "another target is asked, and this one left alone"
 
 
 @with_botocore
