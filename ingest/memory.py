@@ -7,10 +7,14 @@ a memory that is lost, old or of another index costs one reading of everything a
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
+import msgspec
 from msgspec import Struct
+
+from ingest.outcome import Failure
 
 FILE_NAME = "sources.sqlite"
 """Within the data folder."""
@@ -26,6 +30,10 @@ CREATE TABLE IF NOT EXISTS document (
     id TEXT PRIMARY KEY, tenant TEXT NOT NULL, source TEXT NOT NULL, version TEXT NOT NULL, present INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS document_by_source ON document (tenant, source);
+CREATE TABLE IF NOT EXISTS failure (
+    tenant TEXT NOT NULL, uri TEXT NOT NULL, source TEXT NOT NULL, reason TEXT NOT NULL, transient INTEGER NOT NULL,
+    attempts INTEGER NOT NULL, failed_at TEXT NOT NULL, options BLOB NOT NULL, PRIMARY KEY (tenant, uri)
+) WITHOUT ROWID;
 """
 
 
@@ -47,6 +55,25 @@ class Known(Struct, frozen=True, kw_only=True):
     uri: str
     present: Sequence[str]
     dropped: Sequence[str]
+
+
+class Options(Struct, frozen=True, kw_only=True):
+    """What a reading gives documents that state none themselves."""
+
+    acl: tuple[str, ...]
+    metadata: dict[str, Any]
+
+
+class DeadLetter(Struct, frozen=True, kw_only=True):
+    """A document that could not be indexed, and how it was asked for. `transient`: it may work if tried again."""
+
+    uri: str
+    source: str
+    reason: str
+    transient: bool
+    attempts: int
+    failed_at: datetime
+    options: Options
 
 
 class SourceMemory:
@@ -102,6 +129,39 @@ class SourceMemory:
         with closing(self._db.execute(query, {"tenant": tenant, "scope": scope})) as rows:
             for uri, present, dropped in rows:
                 yield Known(uri=uri, present=_ids(present), dropped=_ids(dropped))
+
+    def fail(self, tenant: str, failure: Failure, options: Options) -> None:
+        """Keeps a failure until the document is indexed, and counts how often it was tried."""
+        row = (tenant, failure.uri, failure.source, failure.reason, failure.transient, datetime.now(UTC).isoformat())
+        self._db.execute(
+            "INSERT INTO failure VALUES (?, ?, ?, ?, ?, 1, ?, ?) ON CONFLICT DO UPDATE SET source = excluded.source, "
+            "reason = excluded.reason, transient = excluded.transient, attempts = attempts + 1, "
+            "failed_at = excluded.failed_at, options = excluded.options",
+            (*row, msgspec.json.encode(options)),
+        )
+
+    def succeed(self, tenant: str, uri: str) -> None:
+        """Takes a document from the dead letters."""
+        self._db.execute("DELETE FROM failure WHERE tenant = ? AND uri = ?", (tenant, uri))
+
+    def dead_letters(self, tenant: str) -> list[DeadLetter]:
+        """The documents that could not be indexed, by uri."""
+        query = (
+            "SELECT uri, source, reason, transient, attempts, failed_at, options FROM failure "
+            "WHERE tenant = ? ORDER BY uri"
+        )
+        return [
+            DeadLetter(
+                uri=uri,
+                source=source,
+                reason=reason,
+                transient=bool(transient),
+                attempts=attempts,
+                failed_at=datetime.fromisoformat(failed_at),
+                options=msgspec.json.decode(options, type=Options),
+            )
+            for uri, source, reason, transient, attempts, failed_at, options in self._db.execute(query, (tenant,))
+        ]
 
     def forget(self, documents: Sequence[str]) -> None:
         """Drops documents that were deleted. Their sources are read again if they are found again."""

@@ -95,7 +95,12 @@ class Report(Struct, kw_only=True):
         if outcome.status in ("added", "updated"):
             self.chunks += outcome.n_chunks
         if outcome.status == "failed":
-            self.failures.append(Failure(uri=outcome.uri, reason=outcome.reason, transient=outcome.transient))
+            self.failures.append(failure_of(outcome))
+
+
+def failure_of(outcome: Outcome) -> Failure:
+    """What a failed document is reported as."""
+    return Failure(uri=outcome.uri, reason=outcome.reason, transient=outcome.transient, source=outcome.source)
 
 
 def failed(item: HasSource, document_id: str, error: GroundwireError) -> Outcome:

@@ -88,9 +88,16 @@ def scope_of(pattern: str) -> str:
     return _uri(os.path.realpath(path))
 
 
+def argument_of(uri: str) -> str | None:
+    """What names this source among the arguments of a run; None for a stream, which is gone."""
+    if is_url(uri):
+        return uri
+    return url2pathname(urlsplit(uri).path) if uri.startswith("file:") else None
+
+
 def is_there(uri: str) -> bool:
-    """Whether the file of that uri still exists; of a url nobody knows, so it counts as there."""
-    return is_url(uri) or os.path.lexists(url2pathname(urlsplit(uri).path))
+    """Whether the file of that uri still exists; of anything else nobody knows, so it counts as there."""
+    return not uri.startswith("file:") or os.path.lexists(url2pathname(urlsplit(uri).path))
 
 
 def is_url(pattern: str) -> bool:

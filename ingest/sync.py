@@ -16,16 +16,19 @@ from msgspec import Struct
 
 from ingest.config import IngestConfig
 from ingest.lookup import MAX_ALTERNATIVES
-from ingest.memory import Known, Reading, SourceMemory
-from ingest.outcome import Failure, Outcome, Report
+from ingest.memory import Known, Options, Reading, SourceMemory
+from ingest.outcome import Failure, Outcome, Report, failure_of
 from ingest.pipeline import RECIPE, Items, Progress
 from ingest.read import SourceReader
 from ingest.sources import Source, is_there
 from rag.base.errors import InvalidInput
 from rag.base.ids import digest
+from rag.base.types import EVERYONE
 
 SOURCES_AT_A_TIME = 256
 """Looked for in a thread, as a walk through folders waits for disks, and compared with the index together."""
+
+NO_OPTIONS = Options(acl=(EVERYONE,), metadata={})
 
 READINGS_AT_A_TIME = 256
 """Noted in one transaction."""
@@ -78,7 +81,10 @@ def recipe_of(config: IngestConfig, embedder: Struct, acl: Sequence[str], metada
 class Synchroniser:
     """Runs over sources of one tenant; `recipe` names all that decides what a reading of a file gives."""
 
-    def __init__(self, index: Index, memory: SourceMemory, tenant: str, recipe: str) -> None:
+    def __init__(
+        self, index: Index, memory: SourceMemory, tenant: str, recipe: str, options: Options = NO_OPTIONS
+    ) -> None:
+        self._options = options
         self._index = index
         self._memory = memory
         self._tenant = tenant
@@ -96,8 +102,14 @@ class Synchroniser:
         walk = Walk()
         readings = Readings(lambda kept: self._memory.note(self._tenant, kept))
 
+        failing = {letter.uri for letter in self._memory.dead_letters(self._tenant)}
+
         def settled(outcome: Outcome) -> None:
             readings.settle(outcome)
+            if outcome.status == "failed":
+                self._memory.fail(self._tenant, failure_of(outcome), self._options)
+            elif outcome.uri in failing:
+                self._memory.succeed(self._tenant, outcome.uri)
             if progress:
                 progress(outcome)
 
@@ -127,6 +139,9 @@ class Synchroniser:
         if walk.unreadable:
             raise InvalidInput(f"nothing was deleted, because {walk.unreadable[0]} cannot be read")
         missing = [identifier for scope in scopes for identifier in self._missing(scope)]
+        for letter in self._memory.dead_letters(self._tenant):
+            if not is_there(letter.source):
+                self._memory.succeed(self._tenant, letter.uri)
         return await self.delete(missing)
 
     async def delete(self, documents: Sequence[str]) -> int:

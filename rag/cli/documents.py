@@ -5,6 +5,7 @@ from typing import Any
 from urllib.parse import quote
 
 import click
+import msgspec
 
 from rag.cli import options
 from rag.cli.main import run
@@ -65,6 +66,34 @@ def delete(
         run(_delete_source(ctx, source, tenant))
     wanted = {"everything": True} if everything else {"filters": options.parsed_filters(filters)}
     run(_delete_matching(ctx, wanted))
+
+
+@command.command("failed")
+@click.option("--tenant", default="default", show_default=True, help="Whose documents they are.")
+@options.as_json
+@click.pass_context
+def failed(ctx: click.Context, tenant: str, as_json: bool) -> None:
+    """List documents that `rag ingest` could not index, with the reasons."""
+    from ingest.memory import FILE_NAME, SourceMemory
+
+    with SourceMemory(options.settings_of(ctx).data_dir / FILE_NAME) as memory:
+        letters = memory.dead_letters(tenant)
+    if as_json:
+        click.echo(msgspec.json.encode(letters))
+        return
+    for letter in letters:
+        may = "may work later" if letter.transient else "will fail again"
+        click.echo(one_line(f"{letter.uri}  {letter.reason} ({letter.attempts} tried, {may})"))
+
+
+@command.command("retry")
+@click.argument("uris", nargs=-1)
+@click.option("--tenant", default="default", show_default=True, help="Whose documents they are.")
+@options.as_json
+@click.pass_context
+def retry(ctx: click.Context, uris: tuple[str, ...], tenant: str, as_json: bool) -> None:
+    """Read failed documents again, all of them or those with the given URIs, as they were asked for."""
+    run(_retry(ctx, set(uris), tenant, as_json=as_json))
 
 
 def _path(document_id: str) -> str:
@@ -136,6 +165,32 @@ async def _delete_source(ctx: click.Context, source: str, tenant: str) -> int:
             documents = synchroniser.documents_below(scope_of(source))
             n_deleted = await synchroniser.delete(documents)
             return _told(n_deleted, await synchroniser.count(documents))
+
+
+async def _retry(ctx: click.Context, uris: set[str], tenant: str, *, as_json: bool) -> int:
+    from ingest.memory import FILE_NAME, SourceMemory
+    from ingest.sources import argument_of
+    from rag.cli.ingest import Wanted, ingest
+
+    settings = options.settings_of(ctx)
+    with SourceMemory(settings.data_dir / FILE_NAME) as memory:
+        letters = [letter for letter in memory.dead_letters(tenant) if not uris or letter.uri in uris]
+    asked: dict[bytes, Wanted] = {}
+    for letter in letters:
+        source = argument_of(letter.source)
+        if source is None:
+            click.echo(one_line(f"{letter.uri}: it came from {letter.source}, which cannot be read again"), err=True)
+            continue
+        wanted = Wanted(sources=(), tenant=tenant, as_json=as_json, **msgspec.structs.asdict(letter.options))
+        known = asked.setdefault(msgspec.json.encode(letter.options), wanted)
+        if source not in known.sources:
+            asked[msgspec.json.encode(letter.options)] = msgspec.structs.replace(
+                known, sources=(*known.sources, source)
+            )
+    if not asked:
+        click.echo("there is nothing to read again", err=True)
+        return 1 if uris or letters else 0
+    return max([await ingest(settings, wanted) for wanted in asked.values()])
 
 
 def _told(n_deleted: int, n_left: int) -> int:

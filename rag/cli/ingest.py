@@ -34,11 +34,11 @@ class Wanted(Struct, frozen=True, kw_only=True):
     tenant: str
     acl: tuple[str, ...]
     metadata: dict[str, Any]
-    sync: bool
-    delete_missing: bool
-    dry_run: bool
-    every_s: float | None
     as_json: bool
+    sync: bool = False
+    delete_missing: bool = False
+    dry_run: bool = False
+    every_s: float | None = None
 
 
 def _grants(_: click.Context, option: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
@@ -108,11 +108,12 @@ def command(
         every_s=every_s if watch else None,
         as_json=as_json,
     )
-    run(_ingest(options.settings_of(ctx), wanted))
+    run(ingest(options.settings_of(ctx), wanted))
 
 
-async def _ingest(settings: Settings, wanted: Wanted) -> int:
-    from ingest.memory import FILE_NAME, SourceMemory
+async def ingest(settings: Settings, wanted: Wanted) -> int:
+    """Does what is wanted and gives the exit code."""
+    from ingest.memory import FILE_NAME, Options, SourceMemory
     from ingest.parse.pool import ParserPool
     from ingest.read import SourceReader
     from ingest.sources import is_url
@@ -129,7 +130,8 @@ async def _ingest(settings: Settings, wanted: Wanted) -> int:
             web = await stack.enter_async_context(open_web(settings.ingest))
         with SourceMemory(settings.data_dir / FILE_NAME) as memory:
             recipe = recipe_of(settings.ingest, settings.embedder, wanted.acl, wanted.metadata)
-            synchroniser = Synchroniser(index, memory, wanted.tenant, recipe)
+            options = Options(acl=wanted.acl, metadata=wanted.metadata)
+            synchroniser = Synchroniser(index, memory, wanted.tenant, recipe, options)
             reader = SourceReader(pool, settings.ingest, acl=wanted.acl, metadata=wanted.metadata, web=web)
             if wanted.dry_run:
                 return await _compare(synchroniser, wanted)

@@ -41,6 +41,11 @@ def test_a_broken_file_is_reported_and_the_rest_goes_on(workspace: Workspace) ->
     assert summary["failures"][0]["uri"].endswith("broken.pdf")
     assert summary["failures"][0]["reason"]
     assert "Traceback" not in run.stderr
+    listed = json.loads(workspace.rag("documents", "failed", "--json").stdout)
+    assert [letter["uri"].rpartition("/")[2] for letter in listed] == ["broken.pdf"]
+    assert workspace.rag("documents", "retry").returncode == 1
+    (workspace.documents / "broken.pdf").unlink()
+    assert "no such" in workspace.rag("documents", "retry").stderr.lower()
 
 
 def test_a_question_is_answered_with_a_citation_that_stands_in_the_document(library: Workspace) -> None:

@@ -246,7 +246,7 @@ def test_the_recipe_covers_what_decides_the_documents() -> None:
     assert of() == of(n_parsers=7)
 
 
-def test_a_ledger_outlives_its_process_and_keeps_tenants_apart(tmp_path: Path) -> None:
+def test_a_memory_outlives_its_process_and_keeps_tenants_apart(tmp_path: Path) -> None:
     reading = Reading(uri="file:///a", stamp="1", documents={"d" * 32: "v"})
     with SourceMemory(tmp_path / "sources.sqlite") as memory:
         memory.note("acme", [reading])
@@ -254,3 +254,24 @@ def test_a_ledger_outlives_its_process_and_keeps_tenants_apart(tmp_path: Path) -
         assert memory.readings("acme", ["file:///a", "file:///b"]) == {"file:///a": reading}
         assert memory.readings("other", ["file:///a"]) == {}
         assert list(memory.below("other", "file:///")) == []
+
+
+async def test_what_fails_waits_until_it_is_indexed_or_gone(desk: Desk) -> None:
+    desk.write("good.txt", "cat")
+    broken, gone = desk.write("a.pdf", "no pdf"), desk.write("b.pdf", "no pdf")
+    for _ in range(2):
+        await desk.sync()
+    letters = desk.memory.dead_letters(TENANT)
+    assert [(letter.uri, letter.attempts, letter.transient) for letter in letters] == [
+        (broken.as_uri(), 2, False),
+        (gone.as_uri(), 2, False),
+    ]
+    assert all(letter.reason and letter.options.acl == ("everyone",) for letter in letters)
+    assert desk.memory.dead_letters("other") == []
+    gone.unlink()
+    broken.rename(desk.folder / "c.txt")
+    desk.write("a.pdf", "%PDF-1.4 broken still")
+    await desk.sync(delete_missing=True)
+    assert [letter.uri for letter in desk.memory.dead_letters(TENANT)] == [broken.as_uri()]
+    desk.memory.succeed(TENANT, broken.as_uri())
+    assert desk.memory.dead_letters(TENANT) == []
