@@ -27,6 +27,7 @@ IMPORTED = (
     "rich.progress",
     "rich.table",
     "semantic_text_splitter",
+    "structlog",
     "tokenizers",
     "uvloop",
 )

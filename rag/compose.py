@@ -77,6 +77,7 @@ _NO_PART_OF_ANSWERS = frozenset(
         "records",
         "request_log",
         "tracing",
+        "logs",
     }
 )
 
@@ -237,7 +238,9 @@ async def _open_models(
             return traced if name == EXTRACTIVE else BudgetedModel(traced, tariff_of(config), ledger, book)
 
         def governed(name: str, model: ChatModel) -> ChatModel:
-            return AdmittedModel(model, admission) if name == EXTRACTIVE else GovernedModel(name, model, book, meters)
+            if name == EXTRACTIVE:
+                return AdmittedModel(model, admission)
+            return seen.alias(name, GovernedModel(name, model, book, meters), book.subject)
 
         parts = Parts(embedder=embedder, wrap=budgeted, cover=governed)
         yield await stack.enter_async_context(open_models(_catalogue(settings), parts, seen.attempt))

@@ -11,8 +11,6 @@ from llm.routing.report import AttemptReport
 from llm.tariff import tariff_of
 from rag.base.health import Health
 from rag.base.ports import Answers, ChatModel, Embedder, Reranker
-from rag.base.types import Usage
-from rag.govern.allowance import MICROUSD
 from rag.govern.redact import Redact, redactor
 from rag.index.embedders.config import EmbedderConfig
 from rag.records.database import open_database
@@ -22,10 +20,12 @@ from rag.records.log import open_request_log
 from rag.settings import Settings
 from rag.telemetry import names
 from rag.telemetry.attributes import Peer
+from rag.telemetry.counted import CountedModel, ToldModel
 from rag.telemetry.measured import MeasuredAnswers
 from rag.telemetry.metrics import Metrics
 from rag.telemetry.report import BatchReport
 from rag.telemetry.spans import trace_id
+from rag.telemetry.spent import price_of
 from rag.telemetry.told import Told
 from rag.telemetry.tracing import Tracing, open_tracing, peer_of
 from rerank.config import RerankConfig
@@ -57,13 +57,20 @@ class Observation:
         return self.tracing.reranker(reranker, _peer(config))
 
     def model(self, model: ChatModel, config: ModelConfig) -> ChatModel:
-        """The same, traced."""
-        return self.tracing.model(model, _peer(config), _price(config))
+        """The same, counted and traced."""
+        peer, tariff = _peer(config), None if isinstance(config, ExtractiveConfig) else tariff_of(config)
+        return self.tracing.model(CountedModel(model, self.metrics, peer, tariff), peer, price_of(tariff))
+
+    def alias(self, name: str, model: ChatModel, subject_of: Callable[[str], str]) -> ChatModel:
+        """The model under its name, with a word to the log for each call that is not a part of answering a question."""
+        return ToldModel(name, model, self.tell, subject_of)
 
     def batch(self, report: BatchReport) -> None:
         """Counts a batch that ran."""
         metrics, queue = self.metrics, report.queue
         metrics.observe(names.BATCH_SIZE, report.n_items, queue)
+        metrics.add(names.BATCH_TOKENS, queue, "real", amount=report.n_tokens)
+        metrics.add(names.BATCH_TOKENS, queue, "padding", amount=report.padded_tokens - report.n_tokens)
         metrics.observe(names.QUEUE_WAIT, report.waited_s, queue)
         metrics.set(names.QUEUE_DEPTH, report.n_waiting, queue)
         if report.failed:
@@ -122,12 +129,6 @@ async def _open_log(
 
 def _peer(config: EmbedderConfig | RerankConfig | ModelConfig) -> Peer:
     return peer_of(str(config.__struct_config__.tag), getattr(config, "base_url", None))
-
-
-def _price(config: ModelConfig) -> Callable[[Usage], float | None]:
-    """What usage costs in USD; None where nobody knows."""
-    tariff = None if isinstance(config, ExtractiveConfig) else tariff_of(config)
-    return lambda usage: None if tariff is None else tariff.cost(usage) / MICROUSD
 
 
 def _count_lost(metrics: Metrics, sink: str, reason: str, n_records: int) -> None:

@@ -28,7 +28,7 @@ from rag.index.embedders.config import EmbedderConfig, OnnxEmbedderConfig
 from rag.pipeline.answer import EXTRACTIVE
 from rag.pipeline.config import AnswerConfig
 from rag.records.config import LogConfig, RecordsConfig, SqliteConfig
-from rag.telemetry.config import TracingConfig
+from rag.telemetry.config import LogsConfig, TracingConfig
 from rerank.config import NoRerankConfig, RerankConfig
 
 PREFIX = "RAG__"
@@ -81,6 +81,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     records: RecordsConfig = SqliteConfig()
     request_log: LogConfig = LogConfig()
     tracing: TracingConfig = TracingConfig()
+    logs: LogsConfig = LogsConfig()
 
     @property
     def models_dir(self) -> Path:

@@ -42,6 +42,7 @@ HOMES = {
     "qdrant_edge": {"rag/index"},
     "rensa": {"ingest/minhash.py"},
     "semantic_text_splitter": {"ingest/chunk.py"},
+    "structlog": {"rag/telemetry/logs.py"},
     "uvloop": {"rag/cli"},
 }
 ENTRY = PROJECT["scripts"]["rag"].partition(":")[0]

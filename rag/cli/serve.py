@@ -1,6 +1,7 @@
 """`rag serve`."""
 
 import os
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -45,6 +46,7 @@ async def _serve(read: Callable[[], Settings], file: Path | None, token: str) ->
     from rag.govern.keys import KeyRing, check_bind
     from rag.reload import following
     from rag.serve.server import bind, serve
+    from rag.telemetry.logs import configure
 
     @asynccontextmanager
     async def opened() -> AsyncIterator["Services"]:
@@ -52,6 +54,7 @@ async def _serve(read: Callable[[], Settings], file: Path | None, token: str) ->
             yield services
 
     settings = read()
+    configure(settings.logs, sys.stderr)
     files = [file for file in (file, settings.auth.keys_file) if file is not None]
     keys = KeyRing(settings.auth.keys)
     check_bind(settings.server.host, keys)

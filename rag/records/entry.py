@@ -10,22 +10,25 @@ from rag.telemetry.told import Told, top_cosine
 
 def entry_of(told: Told, *, trace_id: str | None = None, redact: Callable[[str], str] | None = None) -> RequestRecord:
     """The record; with the texts of question and answer only where `redact` says how they are to be kept."""
-    query, answer = told.query, told.answer
+    answer, spent = told.answer, told.spent
     record = RequestRecord(
-        request_id=query.request_id,
+        request_id=told.request_id,
         trace_id=trace_id,
-        tenant=query.principal.tenant,
-        subject=query.principal.subject,
-        kind="ask",
+        tenant=told.tenant,
+        subject=told.subject,
+        kind=told.kind,
         outcome=told.outcome,
         error=told.error,
+        model=told.model,
+        input_tokens=spent.input_tokens,
+        output_tokens=spent.output_tokens,
+        cost_usd=spent.cost_usd,
         duration_s=told.duration_s,
         ttft_s=told.ttft_s,
-        question=redact(query.text) if redact else None,
+        question=redact(told.question) if redact and told.question is not None else None,
     )
     if answer is None:
         return record
-    is_new = answer.cache.status != "hit"  # what came from memory was paid for once
     return replace(
         record,
         model=answer.lineage.model,
@@ -35,8 +38,6 @@ def entry_of(told: Told, *, trace_id: str | None = None, redact: Callable[[str],
         top_score=top_cosine(answer),
         n_candidates=len(answer.candidates),
         n_citations=len(answer.citations),
-        input_tokens=answer.usage.input_tokens if is_new else 0,
-        output_tokens=answer.usage.output_tokens if is_new else 0,
         degraded=answer.degraded,
         stages_s=answer.stages_s,
         lineage=asdict(answer.lineage),

@@ -21,7 +21,7 @@ from rag.serve.openai.routes import openai_routes
 from rag.serve.problems import respond
 from rag.serve.reference import openapi
 from rag.serve.search import search
-from rag.serve.traces import TracedRequests, get_trace, list_traces
+from rag.serve.traces import ObservedRequests, get_trace, list_traces
 
 
 class App(Litestar):
@@ -61,7 +61,7 @@ def create_app(services: Services, *, version: str) -> Litestar:
             "principal": Provide(provide_principal, sync_to_thread=False),
         },
         guards=[Doorkeeper(services.keys, services.book, services.meters)],
-        middleware=[DefineMiddleware(TracedRequests, tracer=tracer)] if (tracer := services.tracing.tracer) else [],
+        middleware=[DefineMiddleware(ObservedRequests, tracer=services.tracing.tracer)],
         exception_handlers={Exception: respond},
         before_send=[name_response, tell_standing, counting(services.metrics)],
         request_class=JsonRequest,

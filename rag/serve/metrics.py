@@ -1,6 +1,8 @@
 """GET /metrics, and the count of every HTTP request."""
 
-from litestar import Response, get
+from typing import Any
+
+from litestar import Request, Response, get
 from litestar.di import NamedDependency
 from litestar.types import BeforeMessageSendHookHandler, Message, Scope
 
@@ -8,7 +10,7 @@ from rag.compose import Services
 from rag.serve.guards import NEEDS
 from rag.serve.reference import refusals
 from rag.telemetry import names
-from rag.telemetry.metrics import CONTENT_TYPE, Metrics
+from rag.telemetry.metrics import CONTENT_TYPE, OPENMETRICS_TYPE, Metrics
 
 
 @get(
@@ -20,9 +22,14 @@ from rag.telemetry.metrics import CONTENT_TYPE, Metrics
     responses=refusals(403),
     sync_to_thread=False,
 )
-def metrics(services: NamedDependency[Services]) -> Response[bytes]:
-    """The metrics of this process in Prometheus's text format; `docs/metrics.md` has the catalogue."""
-    return Response(services.metrics.exposition(), media_type=CONTENT_TYPE)
+def metrics(request: Request[Any, Any, Any], services: NamedDependency[Services]) -> Response[bytes]:
+    """The metrics of this process in Prometheus's text format; `docs/metrics.md` has the catalogue.
+
+    Asked for OpenMetrics (`Accept`), histograms of questions carry the ids of traces as examples.
+    """
+    openmetrics = "application/openmetrics-text" in request.headers.get("accept", "")
+    told = services.metrics.exposition(openmetrics=openmetrics)
+    return Response(told, media_type=OPENMETRICS_TYPE if openmetrics else CONTENT_TYPE)
 
 
 def counting(numbers: Metrics) -> BeforeMessageSendHookHandler:

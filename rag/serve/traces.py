@@ -17,6 +17,7 @@ from rag.serve.reference import refusals
 from rag.telemetry import attributes
 from rag.telemetry.finished import FinishedSpan, FinishedTrace
 from rag.telemetry.spans import Span, Tracer
+from rag.telemetry.told import REQUEST_ID
 from rag.telemetry.w3c import HEADER, parsed
 
 MAX_TRACES = 1_000
@@ -87,28 +88,35 @@ def get_trace(
     return WholeTraceBody(**_summary(trace), spans=_bodies(trace.spans, trace), batches=_bodies(batches, trace))
 
 
-class TracedRequests:
-    """ASGI middleware: each request is a trace, or a part of the one that its `traceparent` names."""
+class ObservedRequests:
+    """ASGI middleware: each request has a name, and is a trace, or a part of the one that its `traceparent` names."""
 
-    def __init__(self, app: ASGIApp, tracer: Tracer) -> None:
+    def __init__(self, app: ASGIApp, tracer: Tracer | None) -> None:
         self._app = app
         self._tracer = tracer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes the request on, and notes how it ended."""
         route = str(scope.get("path_template") or "other")
-        if route.strip("/").partition("/")[0] in _QUIET:
-            await self._app(scope, receive, send)
-            return
+        token = REQUEST_ID.set(request_id_of(scope))
+        try:
+            if self._tracer is None or route.strip("/").partition("/")[0] in _QUIET:
+                await self._app(scope, receive, send)
+            else:
+                await self._traced(self._tracer, route, scope, receive, send)
+        finally:
+            REQUEST_ID.reset(token)
+
+    async def _traced(self, tracer: Tracer, route: str, scope: Scope, receive: Receive, send: Send) -> None:
         header = next((value for name, value in scope["headers"] if name == HEADER.encode()), b"")
-        with self._tracer.request(f"{scope.get('method')} {route}", "server", parsed(header.decode("latin-1"))) as span:
-            status: list[int] = []
+        status: list[int] = []
 
-            async def noting(message: Message) -> None:
-                if message["type"] == "http.response.start":
-                    status.append(message["status"])
-                await send(message)
+        async def noting(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                status.append(message["status"])
+            await send(message)
 
+        with tracer.request(f"{scope.get('method')} {route}", "server", parsed(header.decode("latin-1"))) as span:
             try:
                 await self._app(scope, receive, noting)
             finally:

@@ -1,4 +1,4 @@
-"""Which traces are kept, what they tell, and where they go."""
+"""Which traces are kept, what they tell, and where they go; and how log lines look."""
 
 from collections.abc import Mapping
 from typing import Annotated, Literal
@@ -23,3 +23,10 @@ class TracingConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     headers: Mapping[str, Secret] = {}
     timeout_s: Annotated[float, Meta(gt=0)] = 10.0
     langfuse: bool = False
+
+
+class LogsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`auto` is `text` on a terminal and `json` elsewhere."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "json", "text"] = "auto"

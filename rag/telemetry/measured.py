@@ -9,8 +9,12 @@ from rag.base.errors import LoadError, QuotaExceeded
 from rag.base.ports import Answers
 from rag.base.types import Answer, Answered, AnswerEvent, Query, TextDelta
 from rag.telemetry import names
+from rag.telemetry.coverage import Coverage
 from rag.telemetry.metrics import Metrics
+from rag.telemetry.spans import sampled_trace_id
+from rag.telemetry.spent import SPENT, Spent
 from rag.telemetry.told import Told, class_of, outcome_of, outcome_of_error, top_cosine
+from rag.telemetry.within import within
 
 
 class MeasuredAnswers:
@@ -27,6 +31,8 @@ class MeasuredAnswers:
         self._metrics = metrics
         self._clock = clock
         self._tell = tell
+        self._coverage = Coverage(clock)
+        metrics.before(self._set_coverage)
 
     async def answer(self, query: Query, deadline: Deadline, *, stream: bool) -> AsyncGenerator[AnswerEvent, None]:
         """See `rag.base.ports.Answers`."""
@@ -34,9 +40,11 @@ class MeasuredAnswers:
         ttft_s: float | None = None
         answer: Answer | None = None
         failure: Exception | None = None
+        spent = Spent()
         self._metrics.shift(names.INFLIGHT, 1)
         try:
-            async with aclosing(self._answers.answer(query, deadline, stream=stream)) as events:
+            answers = self._answers.answer(query, deadline, stream=stream)
+            async with aclosing(within(SPENT, spent, answers)) as events:
                 async for event in events:
                     if isinstance(event, TextDelta) and ttft_s is None:
                         ttft_s = self._clock() - started_s
@@ -48,12 +56,18 @@ class MeasuredAnswers:
             raise
         finally:
             told = Told(
-                query=query,
+                kind="ask",
+                request_id=query.request_id,
+                tenant=query.principal.tenant,
+                subject=query.principal.subject,
                 outcome=_outcome(answer, failure),
-                answer=answer,
                 error=None if failure is None else class_of(failure),
+                model=query.model,
+                question=query.text,
+                answer=answer,
                 duration_s=self._clock() - started_s,
                 ttft_s=ttft_s,
+                spent=spent,
             )
             self._metrics.shift(names.INFLIGHT, -1)
             self._count(told, failure)
@@ -62,9 +76,10 @@ class MeasuredAnswers:
     def _count(self, told: Told, failure: Exception | None) -> None:
         metrics = self._metrics
         metrics.add(names.REQUESTS, told.outcome)
-        metrics.observe(names.REQUEST_SECONDS, told.duration_s)
+        example = sampled_trace_id()
+        metrics.observe(names.REQUEST_SECONDS, told.duration_s, trace_id=example)
         if told.ttft_s is not None:
-            metrics.observe(names.TTFT_SECONDS, told.ttft_s)
+            metrics.observe(names.TTFT_SECONDS, told.ttft_s, trace_id=example)
         if isinstance(failure, LoadError):
             metrics.add(names.SHED, "quota" if isinstance(failure, QuotaExceeded) else "overloaded")
         elif told.error is not None:
@@ -72,8 +87,13 @@ class MeasuredAnswers:
         if told.answer is not None:
             self._count_answer(told.answer)
 
+    def _set_coverage(self) -> None:
+        self._metrics.set(names.DOCUMENTS_USED, len(self._coverage.retrieved), "retrieved")
+        self._metrics.set(names.DOCUMENTS_USED, len(self._coverage.cited), "cited")
+
     def _count_answer(self, answer: Answer) -> None:
         metrics = self._metrics
+        self._coverage.see(answer)
         recall = answer.cache
         if recall.status != "off":
             metrics.add(names.CACHE_LOOKUPS, recall.tier or "none", recall.status)
@@ -85,8 +105,6 @@ class MeasuredAnswers:
             metrics.observe(names.STAGE_SECONDS, seconds, stage)
         for stage in answer.degraded:
             metrics.add(names.STAGE_ERRORS, stage)
-        for kind, n_tokens in (("input", answer.usage.input_tokens), ("output", answer.usage.output_tokens)):
-            metrics.add(names.LLM_TOKENS, answer.lineage.model, kind, amount=n_tokens)
         if answer.confidence is not None:
             metrics.observe(names.CONFIDENCE, answer.confidence)
         if not answer.candidates:

@@ -5,11 +5,13 @@ from collections.abc import Callable
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client.openmetrics.exposition import generate_latest as openmetrics_of
 
 from rag.telemetry import names
 from rag.telemetry.names import CATALOGUE, Metric
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+OPENMETRICS_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
 
 class Metrics:
@@ -19,6 +21,7 @@ class Metrics:
         self._registry = CollectorRegistry(auto_describe=False)
         self._known = {metric.name: self._made(metric) for metric in CATALOGUE}
         self._ready: Callable[[], bool] = lambda: False
+        self._readers: list[Callable[[], None]] = []
 
     def add(self, metric: Metric, *labels: str, amount: float = 1.0) -> None:
         """Raises a counter."""
@@ -26,11 +29,11 @@ class Metrics:
         assert isinstance(counter, Counter)
         counter.inc(amount)
 
-    def observe(self, metric: Metric, value: float, *labels: str) -> None:
-        """Puts a value into a histogram."""
+    def observe(self, metric: Metric, value: float, *labels: str, trace_id: str | None = None) -> None:
+        """Puts a value into a histogram, with the trace that is an example of it, if there is one."""
         histogram = self._labelled(metric, labels)
         assert isinstance(histogram, Histogram)
-        histogram.observe(value)
+        histogram.observe(value, None if trace_id is None else {"trace_id": trace_id})
 
     def set(self, metric: Metric, value: float, *labels: str) -> None:
         """Sets a gauge."""
@@ -48,10 +51,17 @@ class Metrics:
         """What is asked, whenever the metrics are, whether requests may be sent here."""
         self._ready = ready
 
-    def exposition(self) -> bytes:
-        """All values in Prometheus's text format."""
+    def before(self, read: Callable[[], None]) -> None:
+        """What is called, whenever the metrics are asked for, to set gauges that nobody sets in between."""
+        self._readers.append(read)
+
+    def exposition(self, *, openmetrics: bool = False) -> bytes:
+        """All values in Prometheus's text format, or in OpenMetrics, which has room for traces as examples."""
         self.set(names.READY, float(self._ready()))
-        return generate_latest(self._registry)
+        for read in self._readers:
+            read()
+        write: Callable[[CollectorRegistry], bytes] = openmetrics_of if openmetrics else generate_latest
+        return write(self._registry)
 
     def _labelled(self, metric: Metric, labels: tuple[str, ...]) -> MetricWrapperBase:
         known = self._known[metric.name]

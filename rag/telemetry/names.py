@@ -84,8 +84,14 @@ CACHE_REJECTIONS: Final = Metric(
 LLM_TOKENS: Final = Metric(
     name="rag_llm_tokens_total",
     kind="counter",
-    help="Tokens of model calls by model and kind (input or output).",
-    labels=("model", "kind"),
+    help="Tokens that model calls are charged for, by kind: input, output, and cached, which is a part of input.",
+    labels=("provider", "model", "kind"),
+)
+COST: Final = Metric(
+    name="rag_cost_usd_total",
+    kind="counter",
+    help="What model calls cost in US dollars, where the price is known.",
+    labels=("provider", "model"),
 )
 LLM_ATTEMPTS: Final = Metric(
     name="rag_llm_attempts_total",
@@ -125,6 +131,12 @@ CONFIDENCE: Final = Metric(
     help="How sure the model was that the documents answer the question, where it says.",
     buckets=SHARE_BUCKETS,
 )
+DOCUMENTS_USED: Final = Metric(
+    name="rag_corpus_documents_used",
+    kind="gauge",
+    help="Different documents of the last 24 hours' answers, by use: retrieved or cited.",
+    labels=("use",),
+)
 INFLIGHT: Final = Metric(name="rag_inflight_requests", kind="gauge", help="Questions being answered now.")
 QUEUE_DEPTH: Final = Metric(
     name="rag_queue_depth",
@@ -141,6 +153,12 @@ QUEUE_WAIT: Final = Metric(
 )
 BATCH_SIZE: Final = Metric(
     name="rag_batch_size", kind="histogram", help="Items in a batch.", labels=("queue",), buckets=SIZE_BUCKETS
+)
+BATCH_TOKENS: Final = Metric(
+    name="rag_batch_tokens_total",
+    kind="counter",
+    help="Tokens that batches ran, by kind: real, or padding, which is computed for nothing.",
+    labels=("queue", "kind"),
 )
 BATCH_FAILURES: Final = Metric(
     name="rag_batch_failures_total", kind="counter", help="Batches whose run failed.", labels=("queue",)
@@ -179,6 +197,7 @@ CATALOGUE: Final = (
     CACHE_LOOKUPS,
     CACHE_REJECTIONS,
     LLM_TOKENS,
+    COST,
     LLM_ATTEMPTS,
     LLM_FALLBACKS,
     LLM_FIRST_OUTPUT,
@@ -186,10 +205,12 @@ CATALOGUE: Final = (
     TOP_SCORE,
     EMPTY,
     CONFIDENCE,
+    DOCUMENTS_USED,
     INFLIGHT,
     QUEUE_DEPTH,
     QUEUE_WAIT,
     BATCH_SIZE,
+    BATCH_TOKENS,
     BATCH_FAILURES,
     LOG_DROPPED,
     STARTUP_SECONDS,

@@ -6,14 +6,12 @@ whether it failed, fell back or was slow. What a span tells (`Describe`) is put 
 
 import random
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Literal, TypeVar
+from typing import Literal
 
 from msgspec import Struct
-
-Event = TypeVar("Event")
 
 Kind = Literal["server", "internal", "client"]
 Attribute = str | int | float | bool | Sequence[str]
@@ -134,7 +132,7 @@ class Tracer:
             yield span
 
     def begin(self, name: str, kind: Kind = "internal") -> Span:
-        """A span below the one that is open here, itself open nowhere, for generators: see `inside` and `end`."""
+        """A span below the one that is open here, itself open nowhere, for streams: see `within` and `end`."""
         parent = CURRENT.get()
         assert parent is not None, "outside of a trace there is nothing to stand below"
         return Span(parent.trace, name, kind, parent.id, self.clock())
@@ -163,24 +161,6 @@ def end(span: Span, failed: BaseException | None = None) -> None:
 def _keep(span: Span) -> None:
     if len(span.trace.spans) < MAX_SPANS:
         span.trace.spans.append(span)
-
-
-async def inside(span: Span, events: AsyncGenerator[Event, None] | AsyncIterator[Event]) -> AsyncGenerator[Event, None]:
-    """The events, each made with `span` open and given out with it closed: a generator's reader is not its child."""
-    try:
-        while True:
-            token = CURRENT.set(span)
-            try:
-                event = await anext(events)
-            except StopAsyncIteration:
-                return
-            finally:
-                CURRENT.reset(token)
-            yield event
-    finally:
-        close = getattr(events, "aclose", None)
-        if close:
-            await close()
 
 
 @contextmanager
@@ -214,6 +194,12 @@ def trace_id() -> str | None:
     """The id of the trace that goes on here, in hex."""
     span = CURRENT.get()
     return None if span is None else f"{span.trace.id:032x}"
+
+
+def sampled_trace_id() -> str | None:
+    """The same, if the trace is one that will be kept in any case."""
+    span = CURRENT.get()
+    return trace_id() if span is not None and span.trace.is_sampled else None
 
 
 def current() -> Point | None:

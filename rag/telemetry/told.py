@@ -1,22 +1,36 @@
 """What is to be told of a question once it is over: the same for the numbers, the log and the trace."""
 
 import asyncio
+from contextvars import ContextVar
 
 from msgspec import Struct
 
 from rag.base.errors import GroundwireError, LoadError
-from rag.base.types import Answer, Query
+from rag.base.types import Answer
+from rag.telemetry.spent import Spent
+
+REQUEST_ID: ContextVar[str] = ContextVar("groundwire_request_id", default="")
+"""The id of the request that goes on here, as its response names it."""
 
 
 class Told(Struct, frozen=True, kw_only=True):
-    """One question that ended, with an answer, with an error, or with neither because whoever asked went away."""
+    """One request that ended, with an answer, with an error, or with neither because whoever asked went away.
 
-    query: Query
+    `kind` is "ask" for a question to the documents, "chat" for a call of a model by itself.
+    """
+
+    kind: str
+    request_id: str
+    tenant: str
+    subject: str
     outcome: str
-    answer: Answer | None
     error: str | None
+    model: str | None = None
+    question: str | None = None
+    answer: Answer | None = None
     duration_s: float
     ttft_s: float | None
+    spent: Spent
 
 
 def outcome_of(answer: Answer) -> str:

@@ -41,8 +41,9 @@ from rag.base.types import (
 )
 from rag.telemetry import attributes
 from rag.telemetry.attributes import Call, Peer, Reading
-from rag.telemetry.spans import CURRENT, Span, Tracer, below, end, inside
+from rag.telemetry.spans import CURRENT, Span, Tracer, below, end
 from rag.telemetry.told import class_of
+from rag.telemetry.within import within
 
 _CHAT = "chat"
 
@@ -84,7 +85,7 @@ class TracedAnswers:
         answer: Answer | None = None
         failed: BaseException | None = None
         try:
-            async with aclosing(inside(span, events)) as traced:
+            async with aclosing(within(CURRENT, span, events)) as traced:
                 async for event in traced:
                     if isinstance(event, SourcesFound):
                         self._looked_up(span, event.cache)
@@ -258,7 +259,7 @@ class TracedModel:
         failed: BaseException | None = None
         started_s = self._clock()
         try:
-            async with aclosing(inside(span, self._model.stream(prompt, deadline))) as events:
+            async with aclosing(within(CURRENT, span, self._model.stream(prompt, deadline))) as events:
                 async for event in events:
                     if call.first_chunk_s is None:
                         call.first_chunk_s = self._clock() - started_s

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from rag.base.types import Answer, Recall
+from rag.base.types import Answer
 from rag.records import requests
 from rag.records.config import LogConfig, SqliteConfig
 from rag.records.connection import Connection, SqliteConnection
@@ -18,6 +18,7 @@ from rag.records.database import Database, open_database
 from rag.records.entry import entry_of
 from rag.records.log import RequestLog, open_request_log
 from rag.records.sampling import is_notable, sampled
+from rag.telemetry.spent import Spent
 from rag.telemetry.told import Told
 from tests.records.test_requests import plain
 from tests.serve.stage import ANSWER
@@ -156,7 +157,19 @@ def test_what_is_notable_is_always_kept_and_the_rest_with_its_share(outcome, con
 
 
 def told(answer: Answer | None, **changes: object) -> Told:
-    plain_ = Told(query=QUERY, outcome="answered", answer=answer, error=None, duration_s=1.0, ttft_s=0.5)
+    plain_ = Told(
+        kind="ask",
+        request_id="r1",
+        tenant="acme",
+        subject="ann",
+        outcome="answered",
+        error=None,
+        question=QUERY.text,
+        answer=answer,
+        duration_s=1.0,
+        ttft_s=0.5,
+        spent=Spent(n_calls=1, input_tokens=20, output_tokens=5, cost_usd=0.25),
+    )
     return replace(plain_, **changes)
 
 
@@ -165,11 +178,13 @@ def test_a_record_holds_no_text_unless_it_is_told_how() -> None:
     assert (record.question, record.answer) == (None, None)
     kept = entry_of(told(ANSWER), redact=str.upper)
     assert (kept.question, kept.answer) == ("WHEN?", "14 DAYS. [1]")
-    assert (record.top_score, record.cited, record.input_tokens) == (0.7, ("d1",), 20)
+    assert (record.top_score, record.cited) == (0.7, ("d1",))
 
 
-def test_what_came_from_memory_was_paid_for_once() -> None:
-    assert entry_of(told(replace(ANSWER, cache=Recall(status="hit", tier="exact")))).input_tokens == 0
+def test_a_record_holds_what_was_spent_and_not_what_the_answer_says_it_had_cost() -> None:
+    """An answer from memory tells the usage of its making; it was paid for then."""
+    assert entry_of(told(ANSWER, spent=Spent())).input_tokens == 0
+    assert (entry_of(told(ANSWER)).input_tokens, entry_of(told(ANSWER)).cost_usd) == (20, 0.25)
 
 
 def test_a_question_without_an_answer_leaves_a_record_too() -> None:

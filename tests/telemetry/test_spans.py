@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rag.telemetry.finished import FinishedTrace, finished
-from rag.telemetry.spans import CURRENT, MAX_ATTRIBUTES, MAX_SPANS, Point, Trace, Tracer, batch, end, inside
+from rag.telemetry.spans import CURRENT, MAX_ATTRIBUTES, MAX_SPANS, Point, Trace, Tracer, batch, end
 from rag.telemetry.w3c import outgoing, parsed, written
+from rag.telemetry.within import within
 
 
 class Kept(list[FinishedTrace]):
@@ -85,7 +86,7 @@ async def test_the_reader_of_a_generator_does_not_stand_below_it() -> None:
 
     with tracer.request("root", "server") as root:
         span = tracer.begin("generator")
-        async for _ in inside(span, numbers()):
+        async for _ in within(CURRENT, span, numbers()):
             assert CURRENT.get() is root
         end(span)
     assert seen == [span, span]
@@ -103,7 +104,7 @@ async def test_leaving_a_generator_early_ends_what_it_reads() -> None:
 
     tracer = Tracer(Kept())
     with tracer.request("root", "server"):
-        events = inside(tracer.begin("generator"), numbers())
+        events = within(CURRENT, tracer.begin("generator"), numbers())
         await anext(events)
         await events.aclose()
     assert closed == [True]
