@@ -83,7 +83,7 @@ class Observation:
         metrics.set(names.BREAKER_STATE, _BREAKER_STATES.index(report.breaker), target)
         if report.first_output_s is not None:
             metrics.observe(names.LLM_FIRST_OUTPUT, report.first_output_s, target)
-        if report.failed_over_from is not None:
+        if report.failed_over_from is not None and report.failed_over_from != target:
             metrics.add(names.LLM_FALLBACKS, report.failed_over_from, target, str(report.failed_over_for))
 
     def started(self, made_of: tuple[str, str, str], phases_s: Mapping[str, float], health: Health) -> None:

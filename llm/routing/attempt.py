@@ -1,13 +1,14 @@
 """One call of one target, up to the first output and beyond, and what is learnt from it."""
 
 import asyncio
+import logging
 from random import Random
 from typing import Final
 
 from msgspec import Struct
 
 from llm.failures import failure_behind
-from llm.routing.breaker import Verdict
+from llm.routing.breaker import State, Verdict
 from llm.routing.decision import Decision
 from llm.routing.keys import Key
 from llm.routing.outcomes import REACTIONS, FailedOutcome, Outcome, hint_s, outcome_of
@@ -15,9 +16,11 @@ from llm.routing.report import AttemptReport, OnAttempt
 from llm.routing.target import Target
 from llm.usage import estimated_tokens
 from rag.base.deadline import Clock, Deadline
-from rag.base.errors import BadDependency, DeadlineExceeded, GroundwireError
+from rag.base.errors import BadDependency, DeadlineExceeded, GroundwireError, for_the_log
 from rag.base.events import close
 from rag.base.types import Finished, ModelEvent, Prompt, StopReason, TextDelta, Usage
+
+_log = logging.getLogger(__name__)
 
 FAILURE_COST_S: Final = 2.0  # what a failed call counts as with the balancer
 FAIR_CHANCE_S: Final = 1.0  # who had less time than this is not to blame for not having answered
@@ -177,6 +180,7 @@ class Attempt:
             self.key.cool(hint_s(self.error) if self.error else None, now_s, self._with.rng)
         elif reaction.key == "quarantine":
             self.key.quarantine(now_s)
+            _log.error("the key '%s' of '%s' is left alone: %s", self.key.label, self.target.name, self._told())
         is_guilty = reaction.blames_target and (outcome != "timeout" or now_s - self._began_s >= FAIR_CHANCE_S)
         if is_guilty:
             self.target.load.penalise(FAILURE_COST_S, now_s)
@@ -184,14 +188,30 @@ class Attempt:
             says_nothing = reaction.blames_target or reaction.key != "keep"
             self._judge("failed" if is_guilty else "void" if says_nothing else "ok", now_s)
         elif is_guilty:
+            was = self.target.breaker.state(now_s)
             self.target.breaker.failed_late(now_s)
+            self._tell(was, now_s)
 
     def _judge(self, verdict: Verdict, now_s: float) -> None:
-        breaker = self.target.breaker
-        was_shut = breaker.state(now_s) != "closed"
-        breaker.ended(self._era, now_s, verdict)
-        if was_shut and breaker.state(now_s) == "closed":
+        was = self.target.breaker.state(now_s)
+        self.target.breaker.ended(self._era, now_s, verdict)
+        if self._tell(was, now_s) == "closed":
             self.target.load.forget()
+
+    def _tell(self, was: State, now_s: float) -> State | None:
+        """The state of the target's breaker if it is another one than before; the log has when it opens and closes."""
+        breaker = self.target.breaker
+        now = breaker.state(now_s)
+        if now == was:
+            return None
+        if now == "closed":
+            _log.warning("the target '%s' is back", self.target.name)
+        elif was == "closed":
+            _log.warning("the target '%s' is left alone: %s", self.target.name, self._told())
+        return now
+
+    def _told(self) -> str:
+        return for_the_log(self.error) if self.error else "it was too slow"
 
     def _report(self, outcome: Outcome, now_s: float) -> AttemptReport:
         usage = self._usage or self._guess(outcome)

@@ -255,6 +255,26 @@ def test_a_dead_target_is_left_alone_and_comes_back():
     assert answers == ["a"] * 4
 
 
+def test_the_log_says_who_is_left_alone_and_why_and_who_is_back(caplog):
+    async def scenario():
+        refused = Actor("b", [0.01, refusal("credentials", 401)])
+        recovers = Actor("a", *[[0.01, refusal("overload", 500)]] * 5, says("a"))
+        stage = Stage(recovers, refused, Actor("c"), config=ordered("a", "b", "c"))
+        for _ in range(20):
+            await stage.ask()
+            await asyncio.sleep(0.2)
+
+    simulate(scenario())
+    told = [record.getMessage() for record in caplog.records]
+    assert [message.partition(":")[0] for message in told] == [
+        "the key 'b' of 'b' is left alone",
+        "the target 'a' is left alone",
+        "the target 'a' is back",
+    ]
+    assert "HTTP 401: check the credentials" in told[0]
+    assert "HTTP 500: it is overloaded" in told[1]
+
+
 def test_with_all_targets_down_requests_wait_for_the_first_to_come_back():
     async def scenario():
         actor = Actor("a", *[[0.01, Unavailable("down")]] * 6, says("back"))
