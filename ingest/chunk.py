@@ -1,6 +1,7 @@
 """Cuts a document into chunks that fit the embedder and tile the text."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import takewhile
 
 from semantic_text_splitter import MarkdownSplitter, TextSplitter
 from tokenizers import Tokenizer
@@ -20,20 +21,25 @@ _SECTION_CHARS = 2**15
 characters: 20 s of CPU, measured 2026-07), and an `Encoding` takes hundreds of bytes for each token."""
 
 
-def chunk(document: Document, tokenizer: Tokenizer, config: IngestConfig) -> list[Chunk]:
+def chunk(
+    document: Document, tokenizer: Tokenizer, config: IngestConfig, has_left: Callable[[], bool] = lambda: False
+) -> list[Chunk]:
     """The chunks of a document in order. Concatenated they are its text again; a text without words has none.
 
     Markdown is cut at headings, then blocks, then sentences (semantic-text-splitter); a section, table or code block
     stays whole where it fits. With the model's special tokens no chunk has more than `config.chunk_tokens`.
-    `tokenizer` must neither cut nor pad (`rag.infer.tokens.load_counter`).
+    `tokenizer` must neither cut nor pad (`rag.infer.tokens.load_counter`). When who waits `has_left`, which is asked
+    between sections, the work ends without a result.
     """
     if not document.text.strip():
         return []
     markdown = document.format not in PLAIN_FORMATS
     outline = Outline(headings(document.text) if markdown else [])
     budget = config.chunk_tokens - tokenizer.num_special_tokens_to_add(is_pair=False)
-    sections = _sections(document.text, outline)
+    sections = takewhile(lambda _: not has_left(), _sections(document.text, outline))
     pieces = [piece for section in sections for piece in _pieces(section, markdown, tokenizer, budget)]
+    if has_left():
+        return []
     chunks: list[Chunk] = []
     start = 0
     for ordinal, (piece, n_tokens) in enumerate(zip(pieces, exact_counts(tokenizer, pieces), strict=True)):

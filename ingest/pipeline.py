@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
+from threading import Event
 
 import msgspec
 from msgspec import Struct
@@ -23,7 +24,7 @@ from rag.base.deadline import Clock, Deadline
 from rag.base.errors import Forbidden, GroundwireError, IngestError, PermanentIngestError
 from rag.base.ids import digest, document_id
 from rag.base.ports import Embedder, IndexedDocument, PassageStore
-from rag.base.types import Access, Document, DocumentRecord, Filters, Work
+from rag.base.types import Access, Chunk, Document, DocumentRecord, Filters, Work
 from rag.govern.access import managed_in, permits
 
 RECIPE = 1
@@ -161,7 +162,7 @@ class Indexer:
         """Chunks what has changed, while an earlier window is being embedded."""
         versions = {record.id: record.version for record in await self._records(documents)}
         changed = [document for document in documents if versions.get(document.id) != document.version]
-        chunks = {_key(chunked.document): chunked for chunked in await asyncio.to_thread(self._chunked, changed)}
+        chunks = {_key(chunked.document): chunked for chunked in await self._chunked(changed)}
         return Window(documents=documents, failures=failures, chunks=chunks)
 
     async def _settle(
@@ -239,7 +240,7 @@ class Indexer:
         self, documents: Sequence[Document], chunks: Mapping[Key, Chunked], new_work: Callable[[], Work]
     ) -> dict[Key, Embedded | GroundwireError]:
         unchunked = [document for document in documents if _key(document) not in chunks]
-        made = {_key(chunked.document): chunked for chunked in await asyncio.to_thread(self._chunked, unchunked)}
+        made = {_key(chunked.document): chunked for chunked in await self._chunked(unchunked)}
         chunked = [chunks.get(_key(document)) or made[_key(document)] for document in documents]
         results = await self._embedder.embed(chunked, new_work)
         return {_key(document): results[document.id] for document in documents}
@@ -277,8 +278,17 @@ class Indexer:
             return {identifier: each for part in parts for identifier, each in part.items()}
         return {}
 
-    def _chunked(self, documents: Sequence[Document]) -> list[Chunked]:
-        return [Chunked(each, tuple(chunk(each, self._tokenizer, self._config))) for each in documents]
+    async def _chunked(self, documents: Sequence[Document]) -> list[Chunked]:
+        """In a thread, which cannot be stopped and so must ask whether anybody still waits for it."""
+        left = Event()
+
+        def chunks(document: Document) -> tuple[Chunk, ...]:
+            return () if left.is_set() else tuple(chunk(document, self._tokenizer, self._config, left.is_set))
+
+        try:
+            return await asyncio.to_thread(lambda: [Chunked(each, chunks(each)) for each in documents])
+        finally:
+            left.set()
 
     def _bulk_work(self, tenant: str) -> Work:
         deadline = Deadline.after(self._config.embed_timeout_s, self._clock)

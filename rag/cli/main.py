@@ -1,6 +1,9 @@
 """The `rag` command. Each subcommand lives in a module of its own and is imported when it runs."""
 
 import asyncio
+import errno
+import os
+import signal
 import sys
 from collections.abc import Callable, Coroutine
 from importlib import import_module
@@ -35,6 +38,7 @@ EXIT_FAILED = 1
 EXIT_CONFIG = 2
 EXIT_UNAVAILABLE = 3
 EXIT_INTERRUPTED = 130
+EXIT_TERMINATED = 143
 
 
 class LazyGroup(click.Group):
@@ -79,22 +83,49 @@ def rag(ctx: click.Context, config: Path | None, data_dir: Path | None) -> None:
 
 
 def run(work: Coroutine[Any, Any, int], loop: Callable[[], asyncio.AbstractEventLoop] | None = None) -> NoReturn:
-    """Runs one command's coroutine, on a loop of its own kind if one is given, and exits with what it returns."""
+    """Runs one command's coroutine, on a loop of its own kind if one is given, and exits with what it returns.
+
+    SIGTERM ends it as Ctrl-C does: what is open gets closed.
+    """
     try:
         with asyncio.Runner(loop_factory=loop) as runner:
-            sys.exit(runner.run(work))
+            sys.exit(runner.run(_terminable(work)))
     except KeyboardInterrupt:
         click.echo("interrupted", err=True)
         sys.exit(EXIT_INTERRUPTED)
+    except asyncio.CancelledError:
+        _terminate()
+
+
+def _terminate(*_: object) -> NoReturn:
+    click.echo("terminated", err=True)
+    sys.exit(EXIT_TERMINATED)
+
+
+async def _terminable(work: Coroutine[Any, Any, int]) -> int:
+    working = asyncio.ensure_future(work)
+    # Not by way of SIGINT, which is ignored in what a shell starts in the background.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, working.cancel)
+    return await working
 
 
 def main() -> None:
     """The entry point: what is raised on purpose becomes one line on stderr and an exit code."""
+    signal.signal(signal.SIGTERM, _terminate)
     try:
-        rag(prog_name="rag")
+        try:
+            rag(prog_name="rag")
+        finally:
+            sys.stdout.flush()
     except GroundwireError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(_exit_code(error))
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        click.echo("error: the output cannot be written: no space is left there", err=True)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter tries once more at its end
+        sys.exit(EXIT_FAILED)
 
 
 def _exit_code(error: GroundwireError) -> int:

@@ -14,7 +14,7 @@ from rag.serve.bodies import BODY_TIMEOUT_S, JsonRequest
 from rag.serve.documents import documents_router
 from rag.serve.feedback import feedback
 from rag.serve.guards import Doorkeeper, provide_principal, tell_standing
-from rag.serve.health import livez, readyz
+from rag.serve.health import livez, probe, readyz
 from rag.serve.identity import name_response
 from rag.serve.metrics import counting, metrics
 from rag.serve.openai.routes import openai_routes
@@ -48,6 +48,7 @@ def create_app(services: Services, *, version: str) -> Litestar:
             get_trace,
             livez,
             readyz,
+            probe,
             metrics,
             list_routes,
             explain_route,

@@ -21,6 +21,8 @@ BODY_TIMEOUT_S = "body_timeout_s"
 """`opt` of the application: how long a body may take to arrive."""
 DEFAULT_BODY_TIMEOUT_S = 300.0
 
+_PLAINER = {r"Expected `str` matching regex '\\S'": "Expected a `str` that is not blank"}
+"""For those who do not read regular expressions."""
 _AT = re.compile(r"(?P<text>.*?)(?: - at (?:`key` in )?`\$?(?P<path>[^`]*)`)?", re.DOTALL)
 _STEP = re.compile(r"\.(?P<name>[^.\[\]]+)|\[(?P<index>\d+)\]")
 _FIELD = re.compile(r"Object (?:contains unknown|missing required) field `(?P<name>[^`]*)`")
@@ -77,7 +79,7 @@ def decode(body: bytes, target: Any) -> Any:
         return _decoder(target).decode(body)
     except msgspec.ValidationError as error:
         text, pointer = locate(str(error))
-        raise InvalidInput(text, pointer=pointer) from error
+        raise InvalidInput(_PLAINER.get(text, text), pointer=pointer) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         _refuse_bytes(body, error)
     except RecursionError as error:

@@ -199,7 +199,7 @@ async def _indexed(put: _Put, request: Request[Any, Any, Any], services: Service
     draft = draft_of(put.body, put.uri, kept if put.body.acl is None else put.body.acl)
     within_s = services.limits.ingest_timeout_s
     principal: Principal = request.user
-    work = Work(tenant=principal.tenant, deadline=Deadline.after(within_s))
+    work = Work(tenant=principal.tenant, deadline=Deadline.after(within_s), lane="bulk")
     library = services.library
 
     async def putting() -> OutcomeBody:

@@ -1,6 +1,8 @@
 """GET /livez and /readyz, for whoever restarts the process and whoever routes to it."""
 
-from litestar import get
+from typing import Any
+
+from litestar import Request, get, head
 from litestar.di import NamedDependency
 from msgspec import Struct
 
@@ -37,3 +39,10 @@ def readyz(services: NamedDependency[Services]) -> StateBody:
     if failing:
         raise Unavailable(f"not ready: {', '.join(failing)}")
     return StateBody("ready")
+
+
+@head(["/livez", "/readyz"], opt=PUBLIC, include_in_schema=False, sync_to_thread=False)
+def probe(request: Request[Any, Any, Any], services: NamedDependency[Services]) -> None:
+    """The same without a body, for probes that ask so."""
+    if request.url.path == "/readyz":
+        readyz.fn(services)

@@ -2,10 +2,12 @@
 
 import json
 import os
+import subprocess
+from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import Workspace
+from tests.e2e.conftest import RAG, Workspace
 
 pytestmark = pytest.mark.sockets
 
@@ -197,3 +199,15 @@ def test_a_url_to_this_machine_is_refused_and_a_file_is_put_over_http(workspace:
         found = client.post("/search", json={"query": "When was the bridge opened?"}).json()["results"]
     assert found[0]["uri"] == "wiki:bridge"
     assert "1932" in found[0]["text"]
+
+
+def test_a_full_disk_behind_the_output_is_one_line_and_not_a_traceback(workspace: Workspace) -> None:
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("this system has no /dev/full")
+    with full.open("wb") as stream:
+        run = subprocess.run(
+            [*RAG, "version"], env=workspace.environ, stdout=stream, stderr=subprocess.PIPE, check=False
+        )
+    assert run.returncode == 1
+    assert run.stderr.decode().splitlines() == ["error: the output cannot be written: no space is left there"]

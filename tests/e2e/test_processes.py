@@ -78,14 +78,17 @@ def test_an_ingest_killed_anywhere_and_run_again_ends_like_an_undisturbed_one(
     assert (again["added"], again["updated"], again["chunks"]) == (0, 0, 0)
 
 
-def test_an_interrupted_ingest_says_so_and_the_next_one_goes_on(workspace: Workspace) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_ingest_says_so_and_the_next_one_goes_on(
+    workspace: Workspace, number: signal.Signals, code: int
+) -> None:
     for name, text in texts(24).items():
         workspace.write(name, text)
     process = workspace.start("ingest", workspace.documents)
     while not (workspace.data_dir / "index" / "shard").exists():
         time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(30) == 130
+    process.send_signal(number)
+    assert process.wait(30) == code
     assert workspace.ingest()["failed"] == 0
     assert len(workspace.listed()) == 24
 

@@ -127,3 +127,15 @@ def test_ids_depend_on_document_and_version() -> None:
     first, second = (chunk(each, TOKENIZER, CONFIG)[0].id for each in (one, other))
     assert first != second
     assert re.fullmatch("[0-9a-f]{32}", first)
+
+
+def test_the_work_ends_between_sections_when_nobody_waits_for_it() -> None:
+    asked = []
+
+    def has_left() -> bool:
+        asked.append(True)
+        return len(asked) > 2
+
+    text = "The cat sat on the mat. " * 20_000
+    assert chunk(document(text), TOKENIZER, CONFIG, has_left) == []
+    assert len(asked) <= 4

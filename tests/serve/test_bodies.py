@@ -105,6 +105,12 @@ async def test_bad_input_is_a_problem_that_points_at_the_fault(name):
     assert problem["detail"]
 
 
+async def test_a_blank_question_is_said_to_be_blank():
+    async with client_of(services()) as client:
+        response = await client.post("/ask", content=ask_with(question=" \n"), headers=ASK)
+    assert response.json()["detail"] == "Expected a `str` that is not blank"
+
+
 async def test_an_utf8_fault_is_named_by_its_byte():
     async with client_of(services()) as client:
         response = await client.post("/ask", content=b'{"question": "\xff"}', headers=ASK)

@@ -13,6 +13,16 @@ async def test_a_process_is_alive_before_it_is_ready():
     assert (ready.status_code, ready.json()) == (200, {"status": "ready"})
 
 
+async def test_probes_may_ask_without_a_body():
+    staged = services()
+    async with client_of(staged, {}) as client:
+        states = [(await client.head(path)).status_code for path in ("/livez", "/readyz")]
+        staged.health.warmed_up()
+        ready = await client.head("/readyz")
+    assert states == [200, 503]
+    assert (ready.status_code, ready.content) == (200, b"")
+
+
 async def test_readiness_names_what_fails():
     staged = services()
     staged.health.watch("the embedder", lambda: False)
