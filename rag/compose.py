@@ -33,7 +33,7 @@ from rag.govern.accounts import AccountBook
 from rag.govern.admission import Admission
 from rag.govern.admitted import AdmittedModel
 from rag.govern.budgeted import BudgetedModel
-from rag.govern.factory import open_ledger
+from rag.govern.factory import open_ledger, open_schedules
 from rag.govern.governed import GovernedModel
 from rag.govern.guards import Guards
 from rag.govern.keys import LOCAL_ID, KeyConfig, KeyRing, hash_of
@@ -151,10 +151,10 @@ async def open_services(
     `read` gives the settings anew, for those that can change while all of this is open.
     """
     startup, health, fields = Stages(), Health(), Fields(settings.fields)
-    guards = Guards(AccountBook(keys.configs, settings.accounts), Meters(), Admission(settings.limits))
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
         seen = await enter(open_observation(settings))
+        guards = await enter(_open_guards(settings, keys))
         with startup.stage("models"):
             embedder, tokenizer, reranker = await enter(_open_readers(settings, seen))
         with startup.stage("index"):
@@ -219,6 +219,13 @@ def _catalogue(settings: Settings) -> Catalogue:
     """The models and routes that the settings ask for; the extractive model is always among them."""
     models = {EXTRACTIVE: ExtractiveConfig(), **settings.models}
     return Catalogue(models=models, routes=settings.routes, routing=settings.routing)
+
+
+@asynccontextmanager
+async def _open_guards(settings: Settings, keys: KeyRing) -> AsyncIterator[Guards]:
+    async with open_schedules(settings.ledger) as schedules:
+        book = AccountBook(keys.configs, settings.accounts)
+        yield Guards(book, Meters(schedules), Admission(settings.limits))
 
 
 @asynccontextmanager

@@ -16,6 +16,7 @@ from rag.govern.accounts import AccountBook
 from rag.govern.keys import KeyRing
 from rag.govern.limits import Limits
 from rag.govern.meters import Meters
+from rag.govern.schedules import LocalSchedules
 from rag.index.filters import Fields
 from rag.serve.app import create_app
 from rag.serve.problems import HTTP_KINDS, KINDS
@@ -85,7 +86,13 @@ def commands(command: click.Command, name: str = "rag") -> Iterator[tuple[str, c
 
 @pytest.fixture(scope="module")
 def app():
-    nothing = {"keys": KeyRing(), "book": AccountBook(), "meters": Meters(), "limits": Limits(), "metrics": Metrics()}
+    nothing = {
+        "keys": KeyRing(),
+        "book": AccountBook(),
+        "meters": Meters(LocalSchedules()),
+        "limits": Limits(),
+        "metrics": Metrics(),
+    }
     return create_app(SimpleNamespace(**nothing, tracing=off(), parsers=None), version="0")
 
 

@@ -1,4 +1,4 @@
-"""From configuration to a ledger."""
+"""From configuration to a ledger, and to where rates are kept."""
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -8,6 +8,7 @@ from typing import assert_never
 from rag.base.errors import ConfigError
 from rag.govern.config import LedgerConfig, PostgresLedgerConfig, RedisLedgerConfig, SqliteLedgerConfig
 from rag.govern.ledger import Ledger
+from rag.govern.schedules import LocalSchedules, Schedules
 
 FILE = "ledger.sqlite"
 
@@ -17,6 +18,21 @@ async def open_ledger(config: LedgerConfig, data_dir: Path) -> AsyncIterator[Led
     """The configured ledger. Raises ConfigError when its extra is not installed, Unavailable."""
     async with _ledger(config, data_dir) as ledger:
         yield ledger
+
+
+@asynccontextmanager
+async def open_schedules(config: LedgerConfig) -> AsyncIterator[Schedules]:
+    """Where rates are kept: on the ledger's Redis server, else in this process. Raises ConfigError."""
+    if not isinstance(config, RedisLedgerConfig):
+        yield LocalSchedules()
+        return
+    try:
+        from rag.govern.ledgers.redis import open_client
+        from rag.govern.ledgers.redis_schedules import RedisSchedules
+    except ModuleNotFoundError as missing:
+        raise _extra_missing(config) from missing
+    async with open_client(config.url.reveal()) as client:
+        yield RedisSchedules(client)
 
 
 def _ledger(config: LedgerConfig, data_dir: Path) -> AbstractAsyncContextManager[Ledger]:
@@ -37,7 +53,11 @@ def _ledger(config: LedgerConfig, data_dir: Path) -> AbstractAsyncContextManager
             case _:
                 assert_never(config)
     except ModuleNotFoundError as missing:
-        kind = type(config).__struct_config__.tag
-        raise ConfigError(
-            f"the ledger of kind '{kind}' needs an extra: pip install 'groundwire[{kind}]'", path="ledger.kind"
-        ) from missing
+        raise _extra_missing(config) from missing
+
+
+def _extra_missing(config: LedgerConfig) -> ConfigError:
+    kind = type(config).__struct_config__.tag
+    return ConfigError(
+        f"the ledger of kind '{kind}' needs an extra: pip install 'groundwire[{kind}]'", path="ledger.kind"
+    )

@@ -1,15 +1,19 @@
 """A model behind its callers' allowances: which of them may ask it, and for how many tokens a minute."""
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 
 from rag.base.deadline import Deadline
+from rag.base.errors import GroundwireError, for_the_log
 from rag.base.events import events_of
 from rag.base.ports import ChatModel
 from rag.base.types import ModelEvent, Prompt, Usage
 from rag.govern.accounts import AccountBook
-from rag.govern.allowance import permit_model
+from rag.govern.allowance import Accounts, permit_model
 from rag.govern.meters import Meters
+
+_log = logging.getLogger(__name__)
 
 
 class GovernedModel:
@@ -34,7 +38,7 @@ class GovernedModel:
         accounts = self._book.of(prompt.key_id)
         permit_model(accounts, self._alias)
         taken = prompt.n_tokens + (prompt.max_tokens or 0)
-        self._meters.take(accounts, "tokens", taken)
+        await self._meters.take(accounts, "tokens", taken)
         used = 0
         try:
             async with aclosing(events_of(self._model, prompt, deadline)) as events:
@@ -43,4 +47,10 @@ class GovernedModel:
                         used = event.input_tokens + event.output_tokens
                     yield event
         finally:
-            self._meters.give_back(accounts, "tokens", taken - (used or prompt.n_tokens))
+            await self._give_back(accounts, taken - (used or prompt.n_tokens))
+
+    async def _give_back(self, accounts: Accounts, n_tokens: int) -> None:
+        try:
+            await self._meters.give_back(accounts, "tokens", n_tokens)
+        except GroundwireError as error:  # the answer is there; the rate is too low for a minute at most
+            _log.warning("tokens could not be given back: %s", for_the_log(error))

@@ -9,7 +9,7 @@ from litestar.di import NamedDependency
 from litestar.handlers import BaseRouteHandler
 from litestar.types import Message, Scope
 
-from rag.base.errors import Forbidden
+from rag.base.errors import Forbidden, QuotaExceeded
 from rag.base.types import Principal
 from rag.govern.access import require
 from rag.govern.accounts import AccountBook
@@ -46,14 +46,16 @@ class Doorkeeper:
         principal = self._keys.authenticate(token_in(connection.headers))
         require(principal, scope)
         accounts = self._book.of(principal.key_id)
-        try:
-            self._meters.take(accounts, "requests")
-        finally:
-            connection.scope["state"][_STANDINGS] = self._standings(accounts)
         connection.scope["user"] = principal
+        try:
+            await self._meters.take(accounts, "requests")
+        except QuotaExceeded:
+            connection.scope["state"][_STANDINGS] = await self._standings(accounts)
+            raise
+        connection.scope["state"][_STANDINGS] = await self._standings(accounts)
 
-    def _standings(self, accounts: Accounts) -> list[Standing]:
-        both = (self._meters.standing(accounts, "requests"), self._meters.standing(accounts, "tokens"))
+    async def _standings(self, accounts: Accounts) -> list[Standing]:
+        both = (await self._meters.standing(accounts, "requests"), await self._meters.standing(accounts, "tokens"))
         return [standing for standing in both if standing is not None]
 
 

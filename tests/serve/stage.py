@@ -33,6 +33,7 @@ from rag.govern.admission import Admission
 from rag.govern.keys import KeyRing, new_key
 from rag.govern.limits import Limits
 from rag.govern.meters import Meters
+from rag.govern.schedules import LocalSchedules
 from rag.index.filters import Fields
 from rag.pipeline.search import Found
 from rag.reload import Reloader
@@ -171,7 +172,7 @@ def services(**changes):
     parts = {
         "keys": KeyRing(KEYS),
         "book": AccountBook(KEYS),
-        "meters": Meters(),
+        "meters": Meters(LocalSchedules()),
         "limits": Limits(),
         "admission": Admission(Limits()),
         "health": Health(),

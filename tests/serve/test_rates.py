@@ -6,6 +6,7 @@ from rag.govern.accounts import AccountBook
 from rag.govern.allowance import Allowance
 from rag.govern.keys import KeyRing
 from rag.govern.meters import Meters
+from rag.govern.schedules import LocalSchedules
 from tests.clocks import HandClock
 from tests.serve.stage import OTHER, OTHERS, READER, client_of, services
 
@@ -16,7 +17,7 @@ def metered(**allowance):
     key = msgspec.structs.replace(READER, account="acme", allowance=Allowance(requests_per_minute=2))
     keys, clock = (key, OTHER), HandClock()
     book = AccountBook(keys, {"acme": Allowance(**allowance)})
-    return services(keys=KeyRing(keys), book=book, meters=Meters(clock)), clock
+    return services(keys=KeyRing(keys), book=book, meters=Meters(LocalSchedules(clock))), clock
 
 
 async def test_a_key_is_refused_over_its_rate_and_told_when_to_come_back():
@@ -48,7 +49,7 @@ async def test_every_endpoint_counts_and_nobody_elses_requests_do():
 
 async def test_tokens_are_told_beside_requests():
     staged, _ = metered(tokens_per_minute=1_000, requests_per_minute=100)
-    staged.meters.take(staged.book.of(READER.id), "tokens", 400)
+    await staged.meters.take(staged.book.of(READER.id), "tokens", 400)
     async with client_of(staged) as client:
         headers = (await client.post("/ask", json=QUESTION)).headers
     assert headers["x-ratelimit-remaining-tokens"] == "600"

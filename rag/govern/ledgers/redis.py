@@ -63,6 +63,13 @@ redis.call('DEL', prefix .. 'held:' .. ARGV[1])
 @asynccontextmanager
 async def open_redis_ledger(url: str) -> AsyncIterator["RedisLedger"]:
     """The ledger on this server. Connects when it is first used."""
+    async with open_client(url) as client:
+        yield RedisLedger(client)
+
+
+@asynccontextmanager
+async def open_client(url: str) -> "AsyncIterator[redis.Redis]":
+    """A client that waits its turn for one of a few connections."""
     pool = redis.BlockingConnectionPool.from_url(
         url,
         max_connections=MAX_CONNECTIONS,
@@ -71,7 +78,7 @@ async def open_redis_ledger(url: str) -> AsyncIterator["RedisLedger"]:
         socket_connect_timeout=TIMEOUT_S,
     )
     try:
-        yield RedisLedger(redis.Redis(connection_pool=pool))
+        yield redis.Redis(connection_pool=pool)
     finally:
         await pool.aclose()
 
@@ -92,24 +99,24 @@ class RedisLedger:
             "purses": [{"name": _name(purse), "limit": purse.limit_microusd} for purse in reservation.purses],
         }
         kept_s = int(reservation.lease_until_s - now_s + SETTLED_LATE_S)
-        lacking = await _answered(
+        lacking = await answered(
             self._reserve(keys=[PREFIX], args=[msgspec.json.encode(want), now_s, reservation.lease_until_s, kept_s])
         )
         return reservation.purses[lacking - 1] if lacking else None
 
     async def settle(self, reservation: Reservation, microusd: int) -> None:
         """See the port."""
-        await _answered(self._settle(keys=[PREFIX], args=[reservation.id, microusd]))
+        await answered(self._settle(keys=[PREFIX], args=[reservation.id, microusd]))
 
     async def balances(self, accounts: Sequence[str]) -> list[Balance]:
         """See the port."""
-        names = await _answered(self._client.smembers(f"{PREFIX}purses"))
+        names = await answered(self._client.smembers(f"{PREFIX}purses"))
         found = []
         for account, period in sorted(tuple(name.decode().rsplit("|", 1)) for name in names):
             if accounts and account not in accounts:
                 continue
             key = f"{PREFIX}balance:{account}|{period}"
-            spent, reserved = await _answered(self._client.hmget(key, ["spent", "reserved"]))
+            spent, reserved = await answered(self._client.hmget(key, ["spent", "reserved"]))
             found.append(
                 Balance(
                     account=account,
@@ -125,7 +132,7 @@ def _name(purse: Purse) -> str:
     return f"{purse.account}|{purse.period}"
 
 
-async def _answered(reply: Any) -> Any:
+async def answered(reply: Any) -> Any:
     """What the server says. The client's own types do not tell whether a call is to be awaited: here all are."""
     try:
         return await cast("Awaitable[Any]", reply)
