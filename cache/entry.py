@@ -14,6 +14,15 @@ ENTRY_OVERHEAD_BYTES = 2_048
 """Objects around the texts of one entry, measured as about 1.6 kB with three citations (CPython 3.11, 2026-11-23)."""
 
 
+class Life(Struct, frozen=True, kw_only=True):
+    """For whom an entry is made, when, for how long it is good, and what it cost where that is known."""
+
+    tenant: str
+    stored_at_s: float
+    ttl_s: float
+    cost_usd: float | None = None
+
+
 class Evidence(Struct, frozen=True, array_like=True):
     """A chunk that the answer was written from. Equal ones are the same words at the same place of the same version."""
 
@@ -37,8 +46,10 @@ class Entry(Struct, frozen=True, kw_only=True):
     """
 
     key: CacheKey
+    tenant: str
     question: Question
     answer: Answer
+    cost_usd: float | None
     evidence: tuple[Evidence, ...]
     cited: frozenset[Evidence]
     stored_at_s: float
@@ -76,7 +87,7 @@ def context_of(sources: tuple[Source, ...]) -> tuple[Evidence, ...]:
     return tuple(evidence for source in sources for evidence in evidence_of(source.candidates))
 
 
-def entry_of(key: CacheKey, question: Question, answer: Answer, *, now_s: float, ttl_s: float) -> Entry:
+def entry_of(key: CacheKey, question: Question, answer: Answer, life: Life) -> Entry:
     """The answer as it is kept: without the candidates, of which only the identity is needed again.
 
     An answer without citations rests on all that was read for it.
@@ -101,8 +112,10 @@ def entry_of(key: CacheKey, question: Question, answer: Answer, *, now_s: float,
         ),
         evidence=evidence,
         cited=frozenset(cited or evidence),
-        stored_at_s=now_s,
-        ttl_s=ttl_s,
+        tenant=life.tenant,
+        stored_at_s=life.stored_at_s,
+        ttl_s=life.ttl_s,
+        cost_usd=life.cost_usd,
     )
 
 

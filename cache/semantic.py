@@ -42,7 +42,7 @@ class Verdict(Struct, frozen=True, kw_only=True):
 
 def judged(asked: Asked, nearest: Sequence[Hit], ledger: Ledger) -> Verdict:
     """The first of the nearest that may be served; else why the nearest may not."""
-    verdicts = [_judged(asked, hit, ledger) for hit in nearest]
+    verdicts = [judge(asked, hit, ledger) for hit in nearest]
     served = next((verdict for verdict in verdicts if verdict.rejected_by is None), None)
     first = verdicts[0] if verdicts else Verdict()
     if served is not None:
@@ -50,7 +50,8 @@ def judged(asked: Asked, nearest: Sequence[Hit], ledger: Ledger) -> Verdict:
     return next((verdict for verdict in verdicts if verdict.hit is not None), first)
 
 
-def _judged(asked: Asked, hit: Hit, ledger: Ledger) -> Verdict:
+def judge(asked: Asked, hit: Hit, ledger: Ledger) -> Verdict:
+    """The verdict on one entry, the cheapest test first."""
     similarity = hit.similarity or 0.0
     gate = None if similarity < asked.min_similarity else refused_by(asked.text, hit.entry.question.text)
     match: Match = "loose" if gate == "wording" else "strict"

@@ -5,16 +5,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-import msgspec
 from msgspec.structs import replace
 from tokenizers import Tokenizer
 
-from cache.config import NoCacheConfig
-from cache.factory import open_memory
-from cache.forgetting import ForgettingStore
 from ingest.library import Library
 from ingest.parse.pool import ParserPool
 from ingest.pipeline import Indexer
@@ -25,7 +20,6 @@ from llm.registry import ModelRegistry, open_models
 from llm.tariff import tariff_of
 from rag.base.errors import ConfigError
 from rag.base.health import Health
-from rag.base.ids import digest
 from rag.base.ports import Answers, ChatModel, Embedder, PassageStore, Reranker, Retriever
 from rag.base.stages import Stages
 from rag.base.types import Scope
@@ -50,12 +44,12 @@ from rag.index.retriever import BatchedRetriever
 from rag.infer.tokens import lengths_of
 from rag.observation import Observation, open_observation
 from rag.pipeline.answer import EXTRACTIVE, Answerer
-from rag.pipeline.cached import CachedAnswerer
+from rag.pipeline.cache_desk import CacheDesk
 from rag.pipeline.prompt import load_template
 from rag.pipeline.search import Searcher
-from rag.pipeline.shared import SharedAnswerer
 from rag.records.feedback import FeedbackBook
 from rag.reload import Reloader
+from rag.remembering import open_remembering
 from rag.settings import Settings
 from rag.telemetry.metrics import Metrics
 from rag.telemetry.tracing import Tracing
@@ -63,23 +57,6 @@ from rerank.factory import open_reranker
 
 if TYPE_CHECKING:
     from rag.index.edge import EdgeStore
-
-_NO_PART_OF_ANSWERS = frozenset(
-    {
-        "data_dir",
-        "server",
-        "auth",
-        "accounts",
-        "ledger",
-        "limits",
-        "cache",
-        "ingest",
-        "records",
-        "request_log",
-        "tracing",
-        "logs",
-    }
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +82,8 @@ class Services:
     default_model: str
     library: Library
     parsers: ParserPool
+    cache: CacheDesk | None
+    """None where no answer is kept."""
     feedback: FeedbackBook | None
     """None where no request log is kept that it could be tied to."""
     tracing: Tracing
@@ -146,10 +125,7 @@ def with_keys(settings: Settings, local_token: str) -> Settings:
 async def open_services(
     settings: Settings, keys: KeyRing, read: Callable[[], Settings] | None = None
 ) -> AsyncIterator[Services]:
-    """Opens everything, warmed up and measured, and closes it in reverse. Raises ConfigError, Unavailable.
-
-    `read` gives the settings anew, for those that can change while all of this is open.
-    """
+    """All of it open, warmed up and measured; `read` gives the settings anew. Raises ConfigError, Unavailable."""
     startup, health, fields = Stages(), Health(), Fields(settings.fields)
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
@@ -164,7 +140,7 @@ async def open_services(
             models = await enter(_open_models(settings, embedder, guards, seen))
         searcher = Searcher(SharedEmbedder(embedder), retriever, reranker, settings.answer, guards.admission.admitted)
         recipe = _answerer(settings, searcher, models, tokenizer, store.name)
-        answers, written = await enter(_open_cache(recipe, store, traced, settings))
+        kept = await enter(open_remembering(recipe, models, store, traced, settings))
         seen.started((embedder.name, reranker.name, store.name), startup.seconds(), health)
         health.warmed_up()
         yield Services(
@@ -178,12 +154,13 @@ async def open_services(
             metrics=seen.metrics,
             searcher=searcher,
             count_tokens=partial(lengths_of, tokenizer),
-            answerer=seen.answers(_permitted(answers, guards.book, settings)),
+            answerer=seen.answers(_permitted(kept.answers, guards.book, settings)),
             models=models,
             registry=models,
             reloader=Reloader(settings, partial(_exchange, models, keys, guards.book), read),
             default_model=settings.answer.model,
-            library=Library(Indexer(embedder, written, tokenizer, settings.ingest), written),
+            library=Library(Indexer(embedder, kept.written, tokenizer, settings.ingest), kept.written),
+            cache=kept.desk,
             parsers=await enter(ParserPool(settings.ingest)),
             feedback=seen.feedback,
             tracing=seen.tracing,
@@ -306,34 +283,6 @@ def _answerer(
     settings: Settings, searcher: Searcher, models: Mapping[str, ChatModel], tokenizer: Tokenizer, index: str
 ) -> Answerer:
     return Answerer(searcher, models, load_template(), settings.answer, count=_counter(tokenizer), index=index)
-
-
-@asynccontextmanager
-async def _open_cache(
-    answerer: Answerer, store: Store, written: PassageStore, settings: Settings
-) -> AsyncIterator[tuple[Answers, PassageStore]]:
-    """The answerer with its memory, and the store through which to write so that the memory hears of it.
-
-    With a Qdrant server, which other processes change unseen, every kept answer is held against a fresh search.
-    """
-    config = settings.cache
-    if isinstance(config, NoCacheConfig):
-        yield SharedAnswerer(answerer), written
-        return
-    build = _build(settings)
-    tells = isinstance(settings.index, EdgeConfig)
-    async with open_memory(config, settings.data_dir, build) as remembered:
-        answers = CachedAnswerer(
-            answerer, remembered, config, epoch=lambda: store.epoch if tells else None, build=build
-        )
-        yield answers, ForgettingStore(written, remembered.memory.drop_documents)
-
-
-def _build(settings: Settings) -> str:
-    """Stands for all that makes answers: kept ones of another version or other settings are never found."""
-    parts = [name for name in Settings.__struct_fields__ if name not in _NO_PART_OF_ANSWERS]
-    written = (msgspec.json.encode(getattr(settings, name), enc_hook=str, order="sorted").decode() for name in parts)
-    return digest(version("groundwire"), *parts, *written)
 
 
 def _counter(tokenizer: Tokenizer) -> Callable[[str], int]:

@@ -1,21 +1,21 @@
 """The recipe with a memory: a question is not answered twice while what its answer rests on is the same."""
 
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
 from msgspec.structs import replace
 
 from cache import policy
-from cache.config import MemoryConfig
-from cache.entry import Hit, Question, context_of, entry_of, evidence_of
+from cache.config import MemoryConfig, SemanticConfig
+from cache.entry import Hit, Life, Question, context_of, entry_of, evidence_of
 from cache.evidence import same_context
 from cache.factory import Remembered
 from cache.flights import Flights
 from cache.key import CacheKey, answer_key
-from cache.risk import Estimate, Match, Observation, agree
+from cache.risk import Observation, agree
 from cache.semantic import CANDIDATES, Asked, Verdict, judged
-from rag.base.deadline import Clock, Deadline
+from rag.base.deadline import Deadline
 from rag.base.types import Answer, Answered, AnswerEvent, CacheTier, Cited, Query, Recall, SourcesFound, TextDelta
 from rag.govern.access import readable_by
 from rag.pipeline.answer import Answerer, Prepared
@@ -25,7 +25,8 @@ class CachedAnswerer:
     """An answerer around another one.
 
     `epoch` grows with every change of the index that a reader can see; None where nobody can tell, and then every
-    answer is held against a fresh search. `build` stands for the settings that make answers.
+    answer is held against a fresh search. `build` stands for the settings that make answers,
+    `price` tells what one cost in dollars.
     """
 
     def __init__(
@@ -35,16 +36,17 @@ class CachedAnswerer:
         config: MemoryConfig,
         *,
         epoch: Callable[[], int | None],
-        build: str = "",
-        clock: Clock = time.time,
+        build: Callable[[], str] = str,
+        price: Callable[[Answer], float | None] = lambda _: None,
     ) -> None:
         self._answerer = answerer
         self._memory = remembered.memory
         self._ledger = remembered.ledger
+        self._tally = remembered.tally
         self._config = config
         self._epoch = epoch
         self._build = build
-        self._clock = clock
+        self._price = price
         self._n_reworded = 0
         self._flights: Flights[AnswerEvent] = Flights()
 
@@ -59,7 +61,7 @@ class CachedAnswerer:
                 async for event in events:
                     yield event
             return
-        key = answer_key(query, readable_by(query.principal), self._answerer.lineage_of(query), self._build)
+        key = key_of(self._answerer, query, self._build())
         hit = self._unchanged(key, query)
         if hit:
             for event in self._replayed(hit, "exact"):
@@ -73,10 +75,6 @@ class CachedAnswerer:
         ) as told:
             async for event in told:
                 yield event
-
-    def estimates(self) -> Mapping[Match, Estimate]:
-        """How often semantic hits were wrong, of those that were compared with an answer made anyway."""
-        return self._ledger.estimates()
 
     def _unchanged(self, key: CacheKey, query: Query) -> Hit | None:
         """The kept answer, if the index is as it was when that was found to hold."""
@@ -98,6 +96,7 @@ class CachedAnswerer:
                 yield event
             return
         recall = Recall(status="miss", similarity=verdict.similarity, rejected_by=verdict.rejected_by)
+        self._tally.take(recall)
         async with aclosing(self._answerer.write(prepared, deadline, stream=stream)) as events:
             async for event in events:
                 if isinstance(event, Answered):
@@ -131,13 +130,7 @@ class CachedAnswerer:
         config = self._config.semantic
         if config.mode == "off" or prepared.found.degraded:
             return Verdict()
-        asked = Asked(
-            text=prepared.found.question,
-            context=context_of(prepared.prompt.sources),
-            ranked=evidence_of(prepared.found.candidates),
-            min_similarity=max(config.min_similarity, query.cache_min_similarity or 0.0),
-            max_age_s=query.cache_max_age_s,
-        )
+        asked = asked_of(query, prepared, config)
         verdict = judged(asked, self._memory.near(key, prepared.found.vector, CANDIDATES), self._ledger)
         if verdict.hit is None or verdict.rejected_by is not None:
             return verdict
@@ -164,16 +157,22 @@ class CachedAnswerer:
             return
         ttl_s = policy.ttl_s(query, self._config, query.model or "")
         question = Question(prepared.found.question, prepared.found.vector)
-        entry = entry_of(key, question, answer, now_s=self._clock(), ttl_s=ttl_s)
-        self._memory.put(entry, epoch)
+        life = Life(tenant=query.principal.tenant, stored_at_s=time.time(), ttl_s=ttl_s, cost_usd=self._price(answer))
+        self._memory.put(entry_of(key, question, answer, life), epoch)
 
     def _replayed(self, hit: Hit, tier: CacheTier) -> list[AnswerEvent]:
         """The events of a kept answer: what a reader would have seen, in one piece."""
         self._memory.use(hit.entry)
         kept = hit.entry.answer
         recall = Recall(
-            status="hit", tier=tier, age_s=hit.age_s, similarity=hit.similarity, saved_s=sum(kept.stages_s.values())
+            status="hit",
+            tier=tier,
+            age_s=hit.age_s,
+            similarity=hit.similarity,
+            saved_s=hit.entry.cost_s,
+            saved_usd=hit.entry.cost_usd,
         )
+        self._tally.take(recall)
         answer = replace(kept, cache=recall, stages_s={})
         return [
             SourcesFound(sources=answer.sources, cache=recall),
@@ -182,3 +181,19 @@ class CachedAnswerer:
             answer.usage,
             Answered(answer=answer),
         ]
+
+
+def key_of(answerer: Answerer, query: Query, build: str) -> CacheKey:
+    """The key under which an answer to the query is kept. Raises InvalidInput for a model that is not there."""
+    return answer_key(query, readable_by(query.principal), answerer.lineage_of(query), build)
+
+
+def asked_of(query: Query, prepared: Prepared, config: SemanticConfig) -> Asked:
+    """The question as kept ones are judged against it; a caller can only be stricter than the settings."""
+    return Asked(
+        text=prepared.found.question,
+        context=context_of(prepared.prompt.sources),
+        ranked=evidence_of(prepared.found.candidates),
+        min_similarity=max(config.min_similarity, query.cache_min_similarity or 0.0),
+        max_age_s=query.cache_max_age_s,
+    )

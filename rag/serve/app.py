@@ -11,6 +11,7 @@ from rag.serve.admin import explain_route, list_routes, put_config, show_config
 from rag.serve.anthropic.routes import anthropic_routes
 from rag.serve.ask import ask
 from rag.serve.bodies import BODY_TIMEOUT_S, JsonRequest
+from rag.serve.cache import clear_cache, explain_cache, report_cache
 from rag.serve.documents import documents_router
 from rag.serve.feedback import feedback
 from rag.serve.guards import Doorkeeper, provide_principal, tell_standing
@@ -44,6 +45,9 @@ def create_app(services: Services, *, version: str) -> Litestar:
             search,
             feedback,
             documents_router(services.limits, services.parsers),
+            report_cache,
+            clear_cache,
+            explain_cache,
             list_traces,
             get_trace,
             livez,

@@ -3,7 +3,7 @@
 import numpy as np
 from msgspec.structs import replace
 
-from cache.entry import Entry, Question, entry_of
+from cache.entry import Entry, Life, Question, entry_of
 from cache.key import CacheKey
 from rag.base.types import Answer
 from tests.serve.stage import ANSWER
@@ -24,4 +24,4 @@ def entry(
 ) -> Entry:
     answer = replace(answer, text=answer.text + "x" * n_chars, stages_s={"generate": cost_s})
     question = Question(name, np.ones(2, dtype=np.float32))
-    return entry_of(key_of(name), question, answer, now_s=now_s, ttl_s=ttl_s)
+    return entry_of(key_of(name), question, answer, Life(tenant="acme", stored_at_s=now_s, ttl_s=ttl_s))

@@ -221,7 +221,7 @@ async def test_in_the_shadow_nothing_is_served_and_everything_compared(
     assert (await ask(memory, replace(query, text=REWORDED))).cache.rejected_by == "shadow"
     model.text = "Quite another answer this time. [1]"
     assert (await ask(memory, replace(query, text=REWORDED + " Thanks"))).cache.rejected_by == "shadow"
-    strict = memory.estimates()["strict"]
+    strict = memory._ledger.estimates()["strict"]
     assert (strict.n, strict.n_wrong) == (2, 1)
 
 
@@ -233,7 +233,7 @@ async def test_some_hits_are_answered_anew_to_know_how_many_are_wrong(
     wordings = replace(query, text=REWORDED, cache="read")
     recalls = [(await ask(memory, wordings)).cache for _ in range(8)]
     assert [recall.rejected_by for recall in recalls].count("verification") == 2
-    assert memory.estimates()["strict"].n == 2
+    assert memory._ledger.estimates()["strict"].n == 2
 
 
 async def test_a_loose_match_is_served_once_enough_of_them_were_right(

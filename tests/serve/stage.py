@@ -182,6 +182,7 @@ def services(**changes):
         "library": None,
         "parsers": None,
         "optimize": None,
+        "cache": None,
         "feedback": None,
         "tracing": off(),
         "metrics": Metrics(),
