@@ -19,6 +19,7 @@ from rag.govern.meters import Meters
 from rag.govern.schedules import LocalSchedules
 from rag.index.filters import Fields
 from rag.serve.app import create_app
+from rag.serve.gateway import reference as gateway
 from rag.serve.problems import HTTP_KINDS, KINDS
 from rag.settings import Settings, load_settings
 from rag.telemetry.metrics import Metrics
@@ -144,6 +145,14 @@ def test_every_endpoint_is_documented(app):
     assert sorted(served - documented.keys()) == [], "not documented"
     promised = {title for title in documented if re.match(r"(GET|PUT|POST|DELETE|PATCH) /", title)}
     assert sorted(promised - served - {"GET /schema"}) == [], "documented, and not served"
+
+
+def test_every_route_of_the_gateway_is_documented():
+    documented = sections(page("gateway.md"))
+    served = {f"{method.upper()} {path}" for method, path in gateway.OPERATIONS if method == "post"}
+    assert {title for title in documented if title.startswith("POST ")} == served
+    text = page("gateway.md")
+    assert [f"`{path}`" for _, path in gateway.OPERATIONS if f"{path.partition('{')[0]}" not in text] == []
 
 
 def test_every_member_of_a_request_and_of_a_response_is_documented(app):

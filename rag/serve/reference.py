@@ -24,6 +24,7 @@ from litestar.openapi.spec import (
     Tag,
 )
 
+from rag.serve.gateway import reference as gateway
 from rag.serve.guards import PUBLIC
 from rag.serve.problems import MEDIA_TYPE, Problem
 from rag.serve.shelf import DocumentBody, ListingBody, OutcomeBody, RecordBody, ReplacementBody
@@ -99,6 +100,7 @@ def openapi(version: str, *, is_open: bool) -> OpenAPIConfig:
             Tag(name="questions", description="Ask and search."),
             Tag(name="documents", description="What the answers come from."),
             Tag(name="traces", description="Where the time of recent requests went."),
+            Tag(name=gateway.TAG, description="A gateway to models, for OpenAI's and Anthropic's clients."),
             Tag(name="health", description="For probes."),
             Tag(name="operations", description="What is asked of models, and how."),
         ],
@@ -132,13 +134,16 @@ class _Page(OpenAPIRenderPlugin):
 
 
 def _exact(schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema with msgspec's own account of the types.
+    """The schema with msgspec's own account of the types, and with the routes that the framework does not see.
 
     Litestar's leaves out the bounds of optional members and of items, and that unknown members are refused; and it
     writes `oneOf` for a union of int and float, which no integer satisfies.
     """
-    _, components = msgspec.json.schema_components(_SHAPES, ref_template="#/components/schemas/{name}")
+    _, components = msgspec.json.schema_components(
+        (*_SHAPES, *gateway.SHAPES), ref_template="#/components/schemas/{name}"
+    )
     schema["components"]["schemas"].update(components)
+    schema["paths"].update(gateway.paths())
     return schema
 
 

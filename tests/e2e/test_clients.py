@@ -44,6 +44,10 @@ OPENAI_TOOLS = [
     {"type": "function", "function": {"name": "weather", "description": "The weather", "parameters": SCHEMA}},
     {"type": "function", "function": {"name": "time"}},
 ]
+RESPONSES_TOOLS = [
+    {"type": "function", "name": "weather", "description": "The weather", "parameters": SCHEMA},
+    {"type": "function", "name": "time"},
+]
 ANTHROPIC_TOOLS = [
     {"name": "weather", "description": "The weather", "input_schema": SCHEMA},
     {"name": "time", "input_schema": {"type": "object"}},
@@ -166,6 +170,37 @@ def test_openai_shows_an_image(gateway, wire):
     messages = [{"role": "user", "content": [{"type": "text", "text": "What is this?"}, picture]}]
     reply = gateway.openai.chat.completions.create(model=f"{wire}-text", messages=messages)
     assert reply.choices[0].message.content == TEXT
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_openai_responds_with_text_and_calls(gateway, wire, stream):
+    request = {"model": f"{wire}-tools", "input": "How is the weather in Rome?", "tools": RESPONSES_TOOLS}
+    if stream:
+        with gateway.openai.responses.stream(**request) as events:
+            for _ in events:
+                pass
+            reply = events.get_final_response()
+    else:
+        reply = gateway.openai.responses.create(**request)
+    calls = [item for item in reply.output if item.type == "function_call"]
+    assert reply.output_text == "Let me look."
+    assert [(call.name, json.loads(call.arguments)) for call in calls] == [("weather", {"city": "Rome"}), ("time", {})]
+    results = [{"type": "function_call_output", "call_id": call.call_id, "output": "sunny"} for call in calls]
+    items = [{"role": "user", "content": request["input"]}, *reply.output, *results]
+    answer = gateway.openai.responses.create(model=f"{wire}-text", input=items, tools=RESPONSES_TOOLS)
+    assert (answer.output_text, answer.usage.input_tokens_details.cached_tokens) == (TEXT, 64)
+
+
+def test_openai_parses_the_form_of_a_response(gateway):
+    reply = gateway.openai.responses.parse(model="openai-form", input="Rome?", text_format=Place)
+    assert reply.output_parsed == Place(city="Rome", sunny=True)
+    with pytest.raises(openai.NotFoundError):
+        gateway.openai.responses.create(model="nope", input="x")
+    with (
+        gateway.openai.responses.create(model="openai-shaky", input="x", stream=True) as stream,
+        pytest.raises(openai.APIError),
+    ):
+        list(stream)
 
 
 @pytest.mark.parametrize("stream", [False, True])

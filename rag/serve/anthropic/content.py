@@ -1,7 +1,7 @@
 """Messages as Anthropic has them, in content blocks, and the turns that they are."""
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import Raw, Struct
 
@@ -10,7 +10,7 @@ from rag.base.errors import InvalidInput
 from rag.base.types import Speaker, Turn
 from rag.serve.gateway.parts import image_from, turn_from
 
-Ignored = object
+Ignored = Any
 """The type of members that clients are known to send and that change nothing here."""
 
 

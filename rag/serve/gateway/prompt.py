@@ -11,9 +11,6 @@ from rag.base.types import Principal, Prompt, Turn
 TEMPLATE = "caller"
 """What stands in the place of a template's name: the words are all the caller's own."""
 
-ABSENT = Raw()
-"""Stands for raw JSON that the caller left out."""
-
 _CHARS_PER_TOKEN = 4
 _TOKENS_PER_TURN = 4
 _TOKENS_PER_IMAGE = 800
@@ -51,7 +48,7 @@ def estimated_tokens(turns: Sequence[Turn], options: Options) -> int:
 
 
 def is_given(value: Raw) -> bool:
-    """Whether the caller gave it: null is the same as nothing."""
+    """Whether the caller gave it: nothing is empty, and null is the same as nothing."""
     return bytes(value) not in (b"", b"null")
 
 

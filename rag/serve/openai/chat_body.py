@@ -11,7 +11,7 @@ from msgspec import Raw, Struct
 from rag.base.chat import PLAIN, Effort, JsonSchema, OneTool, Options, ResponseFormat, Tool, ToolChoice
 from rag.base.errors import InvalidInput
 from rag.base.types import Principal, Prompt
-from rag.serve.gateway.prompt import ABSENT, is_given, plain_prompt, schema_text
+from rag.serve.gateway.prompt import is_given, plain_prompt, schema_text
 from rag.serve.openai.content import Ignored, Message, turn_of
 
 
@@ -20,7 +20,7 @@ class FunctionBody(Struct, frozen=True, forbid_unknown_fields=True):
 
     name: str
     description: str | None = None
-    parameters: Raw = ABSENT
+    parameters: Raw = msgspec.field(default_factory=Raw)
     strict: bool | None = None
 
 
@@ -46,7 +46,7 @@ class SchemaBody(Struct, frozen=True, forbid_unknown_fields=True):
     """The form of the answer as a JSON schema."""
 
     name: str
-    schema: Raw = ABSENT
+    schema: Raw = msgspec.field(default_factory=Raw)
     description: str | None = None
     strict: bool | None = None
 

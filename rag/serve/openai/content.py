@@ -1,6 +1,7 @@
 """Messages as OpenAI's chat completions have them, and the turns that they are."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from msgspec import Struct
 
@@ -8,7 +9,7 @@ from rag.base.chat import Detail, Image, ToolCall
 from rag.base.types import Turn
 from rag.serve.gateway.parts import image_from, turn_from
 
-Ignored = object
+Ignored = Any
 """The type of members that clients are known to send and that change nothing here."""
 
 

@@ -61,6 +61,22 @@ def error_event(error: Exception, request_id: str) -> bytes:
     return b"data: %b\n\n" % msgspec.json.encode(body)
 
 
+class _ErrorEvent(Struct, frozen=True, kw_only=True):
+    type: str = "error"
+    code: str | None
+    message: str
+    param: str | None
+    sequence_number: int = 0
+    error: ErrorBody
+
+
+def response_error_event(error: Exception, request_id: str) -> bytes:
+    """The same in the stream of a response. The error stands there twice: clients look for it in either place."""
+    body = _described(error, report(error, request_id))
+    event = _ErrorEvent(code=body.code, message=body.message, param=body.param, error=body)
+    return b"event: error\ndata: %b\n\n" % msgspec.json.encode(event)
+
+
 def _status(error: Exception, problem: Problem) -> int:
     refusal = refusal_of(error)
     if refusal:
