@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import socket
 import sys
 from contextlib import asynccontextmanager
 
@@ -217,6 +218,16 @@ async def test_odd_targets_are_refused_politely(target):
     head, _, body = answer.partition(b"\r\n\r\n")
     assert 400 <= int(head.split()[1]) < 500
     assert msgspec.json.decode(body)["status"] == int(head.split()[1])
+
+
+def test_small_pieces_leave_at_once():
+    """Else the first event of a stream waits for the client to acknowledge the head, which takes it up to 40 ms."""
+    with bind("127.0.0.1", 0) as bound:
+        bound.listen()
+        with socket.create_connection(bound.getsockname()):
+            connection, _ = bound.accept()
+            with connection:
+                assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 async def test_a_taken_port_is_a_configuration_error():
