@@ -59,4 +59,5 @@ def _of_nobody(route: str, decision: Decision) -> GroundwireError:
     message = f"no target of '{route}' is available ({told})"
     if reasons <= {"rate_limited", "used_up"}:
         return QuotaExceeded(message, retry_after_s=DEFAULT_RETRY_AFTER_S)
-    return Unavailable(message, retry_after_s=DEFAULT_RETRY_AFTER_S)
+    error = Unavailable(message, retry_after_s=DEFAULT_RETRY_AFTER_S)
+    return refused(error, Failure(kind="credentials", status=503)) if reasons == {"quarantined"} else error

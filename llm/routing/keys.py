@@ -15,7 +15,7 @@ from rag.base.ports import ChatModel
 COOL_S: Final = 1.0  # for a rate limit that does not say how long, or says 0; doubled while it goes on, hint or not
 MAX_COOL_S: Final = 60.0  # the limits are per minute; a longer hint is tried again all the same
 QUARANTINE_S: Final = 60.0
-MAX_QUARANTINE_S: Final = 900.0
+MAX_QUARANTINE_S: Final = 300.0  # who pays a bill does not want to wait for long
 
 
 class Key:

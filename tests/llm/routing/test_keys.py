@@ -110,7 +110,7 @@ def test_a_key_is_picked_exactly_when_one_is_free(states):
     assert picked is None or states[int(picked.label)] == "free"
 
 
-def test_the_strikes_end_at_a_quarter_of_an_hour():
+def test_the_strikes_end_at_five_minutes():
     key, now_s = a_key(), 0.0
     for _ in range(20):
         key.quarantine(now_s)
