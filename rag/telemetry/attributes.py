@@ -75,7 +75,12 @@ class Call(Struct, kw_only=True):
 
 def http(method: str, route: str, status: int | None, request_id: str) -> Attributes:
     """A request that came in at the door."""
-    known: dict[str, Attribute] = {"http.request.method": method, "http.route": route, REQUEST_ID: request_id}
+    known: dict[str, Attribute] = {
+        "http.request.method": method,
+        "http.route": route,
+        REQUEST_ID: request_id,
+        SPAN_KIND: "CHAIN",
+    }
     if status is not None:
         known["http.response.status_code"] = status
     return known
@@ -261,6 +266,7 @@ def chat(call: Call, reveal: Reveal | None) -> Attributes:
 def batch(report: BatchReport) -> Attributes:
     """Work that served several requests at once; the links say which."""
     return {
+        SPAN_KIND: "CHAIN",
         "rag.batch.queue": report.queue,
         "rag.batch.size": report.n_items,
         "rag.batch.tokens": report.n_tokens,
@@ -274,6 +280,7 @@ def query_batch(collection: str, n_items: int, n_rows: int | None) -> Attributes
     known: dict[str, Attribute] = {
         "db.system.name": "qdrant",  # the embedded store too is Qdrant's engine
         "db.operation.name": "query_batch",
+        SPAN_KIND: "CHAIN",
         "db.collection.name": collection,
     }
     if n_items > 1:
@@ -288,6 +295,7 @@ def stored(collection: str, n_documents: int, n_chunks: int) -> Attributes:
     return {
         "db.system.name": "qdrant",
         "db.operation.name": "put",
+        SPAN_KIND: "CHAIN",
         "db.collection.name": collection,
         "rag.ingest.documents": n_documents,
         "rag.ingest.chunks": n_chunks,
@@ -299,6 +307,7 @@ def deleted(collection: str, n_documents: int) -> Attributes:
     return {
         "db.system.name": "qdrant",
         "db.operation.name": "delete",
+        SPAN_KIND: "CHAIN",
         "db.collection.name": collection,
         "rag.ingest.documents": n_documents,
     }

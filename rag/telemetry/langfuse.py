@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from rag.telemetry.attributes import SPAN_KIND
+from rag.telemetry.attributes import OPERATION, SPAN_KIND
 from rag.telemetry.finished import FinishedSpan, FinishedTrace
 
 _TYPES: Final = {
@@ -16,9 +16,13 @@ _TYPES: Final = {
 }
 
 
+_STEPS: Final = frozenset({OPERATION, "rag.cache.tier", "prompt.id"})
+"""What spans of the pipeline tell and those of the plumbing do not."""
+
+
 def observed(trace: FinishedTrace) -> list[FinishedSpan]:
     """The spans that are worth an observation: those of the pipeline, not those of the plumbing, which cost money."""
-    return [span for span in trace.spans if SPAN_KIND in span.attributes]
+    return [span for span in trace.spans if not _STEPS.isdisjoint(span.attributes)]
 
 
 def langfuse_attributes(trace: FinishedTrace, span: FinishedSpan) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from rag.pipeline.cached import CachedAnswerer
 from rag.pipeline.config import AnswerConfig
 from rag.pipeline.prompt import load_template
 from rag.pipeline.search import Searcher
+from rag.telemetry import attributes
 from rag.telemetry.attributes import Peer
 from rag.telemetry.config import TracingConfig
 from rag.telemetry.finished import FinishedSpan, FinishedTrace
@@ -75,6 +76,7 @@ class Recorded:
             return
         with tracer.request("POST /ask", "server") as span:
             span.trace.request_id, span.trace.owner = query.request_id, (ANN.tenant, ANN.subject)
+            span.describe = lambda _: attributes.http("POST", "/ask", 200, query.request_id)
             await self._answered(query)
 
     async def _answered(self, query: Query) -> None:

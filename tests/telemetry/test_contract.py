@@ -164,6 +164,11 @@ def test_a_span_says_what_the_contract_asks_for(trace: FinishedTrace, name: str)
     assert PRESENT.get(name, set()) - span.attributes.keys() == set()
 
 
+def test_every_span_has_a_kind_that_phoenix_knows(trace: FinishedTrace) -> None:
+    known = {"CHAIN", "EMBEDDING", "RETRIEVER", "RERANKER", "PROMPT", "LLM"}
+    assert {span.attributes["openinference.span.kind"] for span in trace.spans} == known
+
+
 def test_no_name_is_invented_where_others_would_take_it_for_a_kind_of_usage(trace: FinishedTrace) -> None:
     """Langfuse makes a type of usage of every other number under `gen_ai.usage`."""
     known = {"input_tokens", "output_tokens", "cost", "cache_read.input_tokens", "cache_write.input_tokens"}
