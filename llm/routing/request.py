@@ -84,7 +84,7 @@ class Request:
     async def _asked(self, decision: Decision, chosen: Candidate) -> list[Attempt]:
         """The attempts that this choice led to, the one that speaks first; those that do not are closed."""
         attempt = self._begun(decision, chosen)
-        within_s = self._patience_s(decision, chosen)
+        within_s = self._patience_s(chosen)
         if self._route.config.hedge_after_s is not None:
             return await race(attempt, self._route.config.hedge_after_s, lambda: self._hedge(attempt), within_s)
         try:
@@ -138,11 +138,13 @@ class Request:
     def _chosen(self, decision: Decision) -> Candidate | None:
         return None if decision.chosen is None else decision.candidates[decision.chosen]
 
-    def _patience_s(self, decision: Decision, chosen: Candidate) -> float:
+    def _patience_s(self, chosen: Candidate) -> float:
         """How long to wait for the first output: half of the time left, if somebody else could use the other half."""
         left_s = self._deadline.remaining_s(self._with.clock)
-        others = any(one.excluded is None and one.target != chosen.target for one in decision.candidates)
-        return left_s / 2 if others and not self._is_spent() else left_s
+        if self._is_spent():
+            return left_s
+        others = self._trial.candidates(self._with.clock(), busy={chosen.target})
+        return left_s / 2 if any(one.excluded is None for one in others) else left_s
 
     def _spend(self, decision: Decision) -> None:
         """Raises when there is no time, no attempt or no retry left."""

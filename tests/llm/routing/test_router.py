@@ -236,6 +236,16 @@ def test_one_budget_of_time_holds_and_half_of_what_is_left_is_kept_for_the_other
     simulate(scenario())
 
 
+def test_a_fallback_gets_its_half_of_the_time_too():
+    async def scenario():
+        config = ordered("a", on=FallbackConfig(default=("b",)))
+        stage = Stage(Actor("a", HANG), Actor("b"), config=config)
+        assert await stage.ask(within_s=20.0) == "fine then"
+        assert stage.told == [("a", "timeout"), ("b", "ok")]
+
+    simulate(scenario())
+
+
 def test_a_dead_target_is_left_alone_and_comes_back():
     async def scenario():
         alive = False
