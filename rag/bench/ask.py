@@ -15,7 +15,7 @@ from rag.bench.gateway import simulated_provider
 from rag.bench.load.plan import Request
 from rag.bench.pace import Asking
 from rag.bench.process import HOST, RAG, Server, free_port, started
-from rag.bench.search import service
+from rag.bench.search import PATIENT, service
 from rag.bench.upstream.script import Script
 
 STUBBED = "stubbed"
@@ -52,7 +52,7 @@ async def serving(setup: Setup, peers: Sequence[str]) -> AsyncIterator[list[Serv
         provider = await stack.enter_async_context(simulated_provider(script, folder))
         settings = folder / "rag.toml"
         settings.write_text(_SETTINGS.format(host=HOST, port=provider.port), encoding="utf-8")
-        servers = [await stack.enter_async_context(service(setup.index, {"RAG_CONFIG": str(settings)}))]
+        servers = [await stack.enter_async_context(service(setup.index, {"RAG_CONFIG": str(settings), **PATIENT}))]
         if STUBBED in peers:
             servers.append(await stack.enter_async_context(_stubbed(setup, folder)))
         yield servers
@@ -78,5 +78,7 @@ async def _stubbed(setup: Setup, folder: Path) -> AsyncIterator[Server]:
     shutil.copytree(setup.index, copy, ignore=shutil.ignore_patterns("server.json", "*.lock"))
     port = free_port()
     command = (*RAG, "--data-dir", str(copy), "bench", "peer", STUBBED, "--port", str(port))
-    async with started(STUBBED, command, port, ready="/readyz", environ={"RAG_CONFIG": os.devnull}) as server:
+    async with started(
+        STUBBED, command, port, ready="/readyz", environ={"RAG_CONFIG": os.devnull, **PATIENT}
+    ) as server:
         yield server

@@ -12,7 +12,7 @@ DASHES = ("", "7 4", "2 3")
 MARKS = ("circle", "square", "diamond")
 
 _WIDTH, _HEIGHT, _LEFT, _TOP, _BOTTOM = 420, 260, 64, 64, 44
-_GAP = 190
+_GAP = 240
 
 Panel = tuple[str, Sequence["Line"]]
 

@@ -22,7 +22,7 @@ from tokenizers import Tokenizer
 
 from rag.base.deadline import Deadline
 from rag.base.errors import ConfigError
-from rag.base.types import Work
+from rag.base.types import Lane, Work
 from rag.bench.compare import interval
 from rag.bench.corpus import Entry
 from rag.bench.machine import Machine, this_machine
@@ -83,6 +83,11 @@ def jobs(task: Task, entries: Sequence[Entry], questions: Sequence[str], n_items
     return [(draw.choice(questions), texts[at : at + DEPTH]) for at in range(0, n_items, DEPTH)]
 
 
+def single_jobs(questions: Sequence[str], n_items: int) -> list[Job]:
+    """Questions one by one, as they come to an idle service."""
+    return [("", [questions[number % len(questions)]]) for number in range(n_items)]
+
+
 async def race(
     title: str, contenders: Sequence[Contender], work: Sequence[Job], repeats: int, counter: Tokenizer
 ) -> ModelReport:
@@ -134,8 +139,25 @@ async def contending(task: Task, *, fp32: str, original: str) -> AsyncIterator[t
         await model.aclose()
 
 
-def _ours(task: Task, model: OnnxModel) -> Contender:
-    work = Work(tenant="bench", deadline=Deadline(at_s=float("inf")), lane="bulk")
+@asynccontextmanager
+async def idle_contending() -> AsyncIterator[tuple[list[Contender], Tokenizer]]:
+    """The service's own path with nothing else to do, and the same file called directly, both on one thread."""
+    folder = open_model("all-minilm-l6-v2", "embed")
+    model = await asyncio.to_thread(OnnxModel.load, folder)
+    try:
+        yield [_ours("embed", model, "interactive", at_once=1), _direct(folder)], load_counter(folder.tokenizer)
+    finally:
+        await model.aclose()
+
+
+def idle_cost_ms(report: ModelReport) -> float:
+    """What the way to the model adds to one text, in ms."""
+    ours, direct = report.speeds
+    return 1000.0 / ours.items_per_s - 1000.0 / direct.items_per_s
+
+
+def _ours(task: Task, model: OnnxModel, lane: Lane = "bulk", at_once: int = 4) -> Contender:
+    work = Work(tenant="bench", deadline=Deadline(at_s=float("inf")), lane=lane)
     embedder, scorer = OnnxEmbedder(model), OnnxScorer(model)
 
     async def run(job: Job) -> object:
@@ -144,12 +166,29 @@ def _ours(task: Task, model: OnnxModel) -> Contender:
             return await embedder.embed(texts, "passage", work)
         return await scorer.score(question, texts, work)
 
-    return Contender("groundwire", run, at_once=4)
+    return Contender("groundwire", run, at_once)
+
+
+def _direct(folder: ModelFolder) -> Contender:
+    """The file on the caller's own thread."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    infer = _inference(folder, ort.InferenceSession(str(folder.weights), options))
+
+    async def run(job: Job) -> object:
+        return infer(job)
+
+    return Contender("called directly", run, at_once=1)
 
 
 def _padded(folder: ModelFolder) -> Contender:
     """The file in padded batches, as most services run one: a session with onnxruntime's defaults."""
-    session = ort.InferenceSession(str(folder.weights))
+    infer = _inference(folder, ort.InferenceSession(str(folder.weights)))
+    return Contender(f"{folder.card.precision} in padded batches", lambda job: asyncio.to_thread(infer, job), at_once=1)
+
+
+def _inference(folder: ModelFolder, session: ort.InferenceSession) -> Callable[[Job], object]:
+    """Tokenises a job and runs it as one padded batch."""
     tokenizer: Tokenizer = Tokenizer.from_file(str(folder.tokenizer))
     tokenizer.enable_truncation(max_length=folder.card.max_length_tokens)
     tokenizer.enable_padding()
@@ -163,7 +202,7 @@ def _padded(folder: ModelFolder) -> Contender:
         }
         return session.run([folder.card.output], feeds)
 
-    return Contender(f"{folder.card.precision} in padded batches", lambda job: asyncio.to_thread(infer, job), at_once=1)
+    return infer
 
 
 def _torch(task: Task, original: str) -> Contender:

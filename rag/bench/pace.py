@@ -8,6 +8,9 @@ from rag.bench.compare import Load
 from rag.bench.load.plan import Closed, Lane, Plan, Request
 from rag.bench.process import HOST, Server
 
+TIMEOUT_S = 120.0
+"""A peer may take long with many clients, and is measured all the same."""
+
 
 class Pace(Struct, frozen=True, kw_only=True):
     """Every level is measured `repeats` times for `seconds`, each after a warm-up that does not count."""
@@ -45,6 +48,7 @@ def closed_loops(pace: Pace, asking: Callable[[Server], Asking]) -> list[Load]:
                 lanes=(lane,),
                 seconds=pace.seconds,
                 warm_up_s=pace.warm_up_s,
+                timeout_s=TIMEOUT_S,
                 seed=run,
             )
 

@@ -19,7 +19,7 @@ from rag.bench.load.plan import Plan
 from rag.bench.machine import Usage, usage_of
 
 HOST = "127.0.0.1"
-START_TIMEOUT_S = 180.0
+START_TIMEOUT_S = 300.0  # a peer may embed a collection before it answers
 STOP_TIMEOUT_S = 20.0
 RAG = (sys.executable, "-c", "from rag.cli.main import main; main()")
 """This installation's `rag`, whatever is on the path."""

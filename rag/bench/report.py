@@ -14,6 +14,9 @@ from rag.bench.machine import Machine, this_machine
 WIDTH = 120
 """Of the table where the terminal is narrower, or none."""
 
+_STREAMED = ("first p50", "stall p99")
+"""The time to the first token, and the longest silence within a stream."""
+
 
 class Report(Struct, frozen=True, kw_only=True):
     """A whole benchmark. `axis` says what the levels of load are."""
@@ -83,10 +86,10 @@ def show(report: Report) -> None:
 
     console = Console(width=max(WIDTH, Console().width))
     table = Table(title=report.title)
-    for name in (report.axis, "server", "per s", "p50 ms", "p95 ms", "p99 ms", "first p50", "cpu ms", "MiB", "runs"):
+    for name in (report.axis, "server", "per s", "p50 ms", "p95 ms", "p99 ms", *_STREAMED, "cpu ms", "MiB", "runs"):
         table.add_column(name, justify="left" if name in {"server", report.axis} else "right")
     for row in report.rows:
-        times = [f"{value:.1f}" for value in (row.per_s, row.p50, row.p95, row.p99, row.first_p50)]
+        times = [f"{value:.1f}" for value in (row.per_s, row.p50, row.p95, row.p99, row.first_p50, row.stall_p99)]
         runs = f"{row.n_runs - row.n_void}" + (f" ({row.n_void} void)" if row.n_void else "")
         table.add_row(row.load, row.server, *times, f"{row.cpu_ms:.2f}", f"{row.rss_mib:.0f}", runs)
     console.print(table)

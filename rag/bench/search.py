@@ -21,6 +21,8 @@ from rag.index.factory import INDEX
 OURS = "groundwire"
 PEERS = ("threads", "sentence-transformers", HAYSTACK)
 TOP_K = 5
+PATIENT = {"RAG__LIMITS__MAX_WAIT_S": "600", "RAG__LIMITS__REQUEST_TIMEOUT_S": "600"}
+"""Settings under which everyone is answered, however late: a server that refuses is not slower than one that waits."""
 
 
 class Setup(Struct, frozen=True, kw_only=True):
@@ -37,7 +39,7 @@ class Setup(Struct, frozen=True, kw_only=True):
 
     @property
     def environ(self) -> dict[str, str]:
-        """The settings of the service and of the peers of its build. No pair is remembered: no repeat is cheaper."""
+        """The settings. No pair of question and passage is remembered: no repeat is cheaper."""
         kind = {"RAG__RERANKER__KIND": "onnx", "RAG__RERANKER__REMEMBERED_PAIRS": "0"}
         return {"RAG_CONFIG": os.devnull, **(kind if self.rerank else {})}
 
@@ -57,7 +59,7 @@ async def prepare(collection: Path, n_filler: int, index: Path) -> None:
 async def serving(setup: Setup, peers: Sequence[str]) -> AsyncIterator[list[Server]]:
     """The service first, then the peers, all ready. Raises ConfigError for a peer that is not installed."""
     async with AsyncExitStack() as stack:
-        running = [await stack.enter_async_context(service(setup.index, setup.environ))]
+        running = [await stack.enter_async_context(service(setup.index, {**setup.environ, **PATIENT}))]
         for peer in peers:
             opened = haystack(setup.collection, setup.embedder) if peer == HAYSTACK else _unbatched(setup, peer)
             running.append(await stack.enter_async_context(opened))
@@ -96,7 +98,7 @@ async def _unbatched(setup: Setup, peer: str) -> AsyncIterator[Server]:
         port = free_port()
         originals = [*_option("--embedder", setup.embedder), *_option("--reranker", setup.reranker)]
         command = (*RAG, "--data-dir", str(copy), "bench", "peer", peer, "--port", str(port), *originals)
-        async with started(peer, command, port, ready="/readyz", environ=setup.environ) as server:
+        async with started(peer, command, port, ready="/readyz", environ={**setup.environ, **PATIENT}) as server:
             yield server
 
 

@@ -33,9 +33,10 @@ def _racing(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command("embed")
 @_racing
-def embed(**given: Any) -> None:
+@click.option("--idle", is_flag=True, help="Questions one by one instead, beside the file called directly.")
+def embed(idle: bool, **given: Any) -> None:
     """Measure the shipped embedder on the texts of the collection in FOLDER, as ingestion runs it."""
-    run(_race("embed", "embedding", given))
+    run(_idle(given) if idle else _race("embed", "embedding", given))
 
 
 @click.command("rerank")
@@ -53,6 +54,19 @@ async def _race(task: "Task", title: str, given: dict[str, Any]) -> int:
     async with models.contending(task, fp32=given["fp32"], original=given["original"]) as (contenders, counter):
         report = await models.race(title, contenders, work, given["repeats"], counter)
     models.show(report)
+    models.write(report, given["json_file"])
+    return 0
+
+
+async def _idle(given: dict[str, Any]) -> int:
+    from rag.bench import models
+    from rag.bench.corpus import read_questions
+
+    work = models.single_jobs(read_questions(given["folder"]), given["items"])
+    async with models.idle_contending() as (contenders, counter):
+        report = await models.race("questions one by one", contenders, work, given["repeats"], counter)
+    models.show(report)
+    click.echo(f"the way to the model adds {models.idle_cost_ms(report):.3f} ms to each")
     models.write(report, given["json_file"])
     return 0
 

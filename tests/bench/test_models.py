@@ -3,7 +3,17 @@
 import pytest
 
 from rag.bench.corpus import Entry
-from rag.bench.models import BATCH, DEPTH, Contender, contending, jobs, race
+from rag.bench.models import (
+    BATCH,
+    DEPTH,
+    Contender,
+    contending,
+    idle_contending,
+    idle_cost_ms,
+    jobs,
+    race,
+    single_jobs,
+)
 
 ENTRIES = [Entry(f"d{n}", "t", f"The tower number {n} was built in {1900 + n}.") for n in range(10)]
 QUESTIONS = ["When was the tower built?"]
@@ -34,3 +44,13 @@ async def test_contenders_work_through_everything_by_turns(task):
     assert report.n_tokens > 4 * 10
     assert report.speeds[0].ratio[0] == 1.0
     assert report.speeds[0].tokens_per_s == pytest.approx(report.speeds[0].items_per_s * report.n_tokens / 4)
+
+
+async def test_what_an_idle_service_adds_is_the_difference_for_one_text():
+    work = single_jobs(QUESTIONS, 3)
+    assert [len(texts) for _, texts in work] == [1, 1, 1]
+    async with idle_contending() as (contenders, counter):
+        report = await race("t", contenders, work, 1, counter)
+    ours, direct = report.speeds
+    assert (ours.name, direct.name) == ("groundwire", "called directly")
+    assert idle_cost_ms(report) == pytest.approx(1000 / ours.items_per_s - 1000 / direct.items_per_s)

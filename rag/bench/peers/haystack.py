@@ -28,7 +28,7 @@ async def haystack(collection: Path, embedder: str) -> AsyncIterator[Server]:
     """
     if not embedder:
         raise ConfigError(f"the peer '{HAYSTACK}' needs --embedder: the folder of a sentence-transformers model")
-    hayhooks = program("hayhooks", HAYSTACK, "pip install haystack-ai hayhooks sentence-transformers")
+    hayhooks = program("hayhooks", HAYSTACK, "pip install haystack-ai hayhooks sentence-transformers-haystack")
     with tempfile.TemporaryDirectory(prefix="groundwire-bench-") as folder:
         _write_pipeline(Path(folder, _PIPELINE))
         port = free_port()
@@ -39,7 +39,7 @@ async def haystack(collection: Path, embedder: str) -> AsyncIterator[Server]:
             "LOG": "ERROR",
         }
         command = (hayhooks, "run", "--host", HOST, "--port", str(port), "--pipelines-dir", folder)
-        async with started(HAYSTACK, command, port, ready="/status", environ=environ) as server:
+        async with started(HAYSTACK, command, port, ready=f"/status/{_PIPELINE}", environ=environ) as server:
             yield server
 
 
