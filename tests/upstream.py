@@ -1,11 +1,8 @@
 """A provider under the test's control, for tests of the models behind HTTP."""
 
 import asyncio
-import json
-import struct
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from zlib import crc32
 
 import httpx
 
@@ -65,20 +62,3 @@ def recorded(name: str, step: int = 100_000) -> list[bytes]:
     """The recording, cut into pieces of `step` bytes."""
     stream = (STREAMS / name).read_bytes()
     return [stream[at : at + step] for at in range(0, len(stream), step)]
-
-
-def framed(payload: bytes, headers: bytes = b"") -> bytes:
-    """One message of AWS's event stream."""
-    prelude = struct.pack(">II", 16 + len(headers) + len(payload), len(headers))
-    frame = prelude + struct.pack(">I", crc32(prelude)) + headers + payload
-    return frame + struct.pack(">I", crc32(frame))
-
-
-def string_header(name: str, value: str) -> bytes:
-    return struct.pack("B", len(name)) + name.encode() + b"\x07" + struct.pack(">H", len(value)) + value.encode()
-
-
-def aws_event(kind: str, payload: dict[str, object], message_type: str = "event") -> bytes:
-    """A message as Bedrock sends it."""
-    headers = {f":{message_type}-type": kind, ":content-type": "application/json", ":message-type": message_type}
-    return framed(json.dumps(payload).encode(), b"".join(string_header(*header) for header in headers.items()))

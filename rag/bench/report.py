@@ -89,7 +89,7 @@ def show(report: Report) -> None:
     for name in (report.axis, "server", "per s", "p50 ms", "p95 ms", "p99 ms", *_STREAMED, "cpu ms", "MiB", "runs"):
         table.add_column(name, justify="left" if name in {"server", report.axis} else "right")
     for row in report.rows:
-        times = [f"{value:.1f}" for value in (row.per_s, row.p50, row.p95, row.p99, row.first_p50, row.stall_p99)]
+        times = [_digits(value) for value in (row.per_s, row.p50, row.p95, row.p99, row.first_p50, row.stall_p99)]
         runs = f"{row.n_runs - row.n_void}" + (f" ({row.n_void} void)" if row.n_void else "")
         table.add_row(row.load, row.server, *times, f"{row.cpu_ms:.2f}", f"{row.rss_mib:.0f}", runs)
     console.print(table)
@@ -108,3 +108,7 @@ def show(report: Report) -> None:
         console.print(note, highlight=False)
     machine = report.machine
     console.print(f"{report.date}  {machine.cores} cores of {machine.cpu}, load {machine.load}", highlight=False)
+
+
+def _digits(value: float) -> str:
+    return f"{value:.2f}" if value < 10 else f"{value:.1f}"

@@ -22,10 +22,10 @@ from rag.base.errors import BadDependency, DeadlineExceeded, QuotaExceeded, Unav
 from rag.base.ports import ChatModel
 from rag.base.secret import Secret
 from rag.base.types import Finished, ModelEvent, Prompt, TextDelta, Usage
+from rag.bench.upstream.bedrock import message as aws_event
 from tests.fakes import HashingEmbedder, ScriptedModel
 from tests.llm.routing.targets import Stage
 from tests.prompts import a_prompt
-from tests.upstream import aws_event
 
 PROMISED = (BadDependency, Unavailable, DeadlineExceeded, QuotaExceeded)
 TEXT = "The oil embargo began in October 1973. Prices rose to 12 dollars."

@@ -24,8 +24,9 @@ from rag.base.deadline import Deadline
 from rag.base.errors import BadDependency, InvalidInput
 from rag.base.secret import Secret
 from rag.base.types import Finished, ModelEvent, Prompt, TextDelta, Turn, Usage
+from rag.bench.upstream.bedrock import message as aws_event
 from tests.prompts import a_prompt
-from tests.upstream import SSE, Upstream, aws_event
+from tests.upstream import SSE, Upstream
 
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 RAW_SCHEMA = json.dumps(SCHEMA).encode()

@@ -9,7 +9,9 @@ from llm.remote import RemoteModel
 from rag.base.errors import BadDependency, DeadlineExceeded, QuotaExceeded, Unavailable
 from rag.base.secret import Secret
 from rag.base.types import Finished, TextDelta, Usage
-from tests.upstream import ANSWER, PROMPT, Handler, aws_event, events_of, framed, streaming, string_header, text_of
+from rag.bench.upstream.bedrock import framed, string_header
+from rag.bench.upstream.bedrock import message as aws_event
+from tests.upstream import ANSWER, PROMPT, Handler, events_of, streaming, text_of
 
 EVENT_STREAM = {"content-type": "application/vnd.amazon.eventstream"}
 MODEL = "anthropic.claude-3-5-haiku-20241022-v1:0"

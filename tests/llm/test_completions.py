@@ -11,7 +11,8 @@ from llm.gemini import GeminiWire
 from llm.openai import OpenAIWire
 from llm.remote import Wire
 from rag.base.errors import BadDependency, QuotaExceeded, Unavailable
-from tests.upstream import ANSWER, aws_event, recorded
+from rag.bench.upstream.bedrock import message as aws_event
+from tests.upstream import ANSWER, recorded
 
 PROMISED = (BadDependency, QuotaExceeded, Unavailable)
 OPENAI = OpenAIWire(OpenAIConfig(base_url="http://upstream/v1", model="m"))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from llm.eventstream import MAX_HEADERS_BYTES, EventStreamParser, Message
 from rag.base.errors import BadDependency
-from tests.upstream import framed, string_header
+from rag.bench.upstream.bedrock import framed, string_header
 
 NAMES = st.text(min_size=1, max_size=20).filter(lambda name: 0 < len(name.encode()) < 256)
 VALUES = st.text(max_size=40)

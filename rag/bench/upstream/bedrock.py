@@ -26,16 +26,20 @@ _STRING = b"\x07"
 
 
 def message(kind: str, payload: dict[str, Any], message_type: str = "event") -> bytes:
-    """One message of AWS's event stream."""
+    """A message as Bedrock sends it."""
     values = {f":{message_type}-type": kind, ":content-type": "application/json", ":message-type": message_type}
-    headers = b"".join(_header(name, value) for name, value in values.items())
-    body = encoded(payload)
-    prelude = struct.pack(">II", 16 + len(headers) + len(body), len(headers))
-    frame = prelude + struct.pack(">I", crc32(prelude)) + headers + body
+    return framed(encoded(payload), b"".join(string_header(name, value) for name, value in values.items()))
+
+
+def framed(payload: bytes, headers: bytes = b"") -> bytes:
+    """One message of AWS's event stream."""
+    prelude = struct.pack(">II", 16 + len(headers) + len(payload), len(headers))
+    frame = prelude + struct.pack(">I", crc32(prelude)) + headers + payload
     return frame + struct.pack(">I", crc32(frame))
 
 
-def _header(name: str, value: str) -> bytes:
+def string_header(name: str, value: str) -> bytes:
+    """One header whose value is a string."""
     return struct.pack("B", len(name)) + name.encode() + _STRING + struct.pack(">H", len(value)) + value.encode()
 
 
