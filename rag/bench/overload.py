@@ -50,6 +50,7 @@ async def overload(
         told(runs[-1])
         return runs[-1]
 
+    await step("one client", Closed(clients=1), min(3.0, timing.capacity_s), 0.5)  # lets the server learn its own speed
     capacity = (await step("capacity", Closed(clients=timing.clients), timing.capacity_s, 2.0)).figures.per_s
     if not capacity:
         raise Unavailable("nothing was answered, so there is no capacity to take twice of")

@@ -71,6 +71,7 @@ async def _beside(
     collection = given["folder"].resolve()
     questions = read_questions(collection)
     async with serving(collection, index) as server:
+        await measured(server, capacity_load(questions, 1, min(3.0, seconds)))  # lets the server learn its own speed
         capacity = await measured(server, capacity_load(questions, 32, min(10.0, seconds)))
         click.echo(_line(capacity), err=True)
         levels = loads(neighbour, collection, questions, share * capacity.figures.per_s, seconds)
