@@ -65,6 +65,11 @@ def wishes(prompt: Prompt) -> Iterator[Wish]:
         yield from _wishes_of(prompt.options)
 
 
+def needs(prompt: Prompt) -> frozenset[Ability]:
+    """What a provider has to be able to do, for the answer to be one to this prompt."""
+    return frozenset(wish.ability for wish in wishes(prompt) if wish.ability not in _IS_HINT)
+
+
 def left_out(prompt: Prompt, lacks: AbstractSet[Ability], target: str) -> tuple[str, ...]:
     """The parameters that a provider lacking these abilities will not see, each once.
 

@@ -10,6 +10,7 @@ import httpx
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from llm.abilities import Ability
 from llm.allowance import allowances
 from llm.anthropic import AnthropicWire
 from llm.bedrock import BedrockWire
@@ -22,7 +23,7 @@ from llm.config import (
     OpenAIConfig,
     RemoteConfig,
 )
-from llm.extractive import ExtractiveModel, embedding_scorer
+from llm.extractive import LACKS, ExtractiveModel, embedding_scorer
 from llm.gemini import GeminiWire
 from llm.openai import OpenAIWire
 from llm.remote import RemoteModel, Wire
@@ -47,6 +48,14 @@ Cover = Callable[[str, ChatModel], ChatModel]
 """Puts something around what is served under a name, be it a model or a route, which it sees as one call."""
 
 Remote = OpenAIConfig | AnthropicConfig | GeminiConfig | BedrockConfig
+
+_LACKS: Mapping[type[ModelConfig], frozenset[Ability]] = {
+    ExtractiveConfig: LACKS,
+    OpenAIConfig: OpenAIWire.lacks,
+    AnthropicConfig: AnthropicWire.lacks,
+    GeminiConfig: GeminiWire.lacks,
+    BedrockConfig: BedrockWire.lacks,
+}
 
 ONLY_KEY = "default"
 """The label of `api_key`, and of no key at all."""
@@ -85,6 +94,7 @@ def _target(name: str, config: ModelConfig, keys: tuple[Key, ...], routing: Rout
         breaker=Breaker(routing),
         load=Load(),
         price=config.price if isinstance(config, RemoteConfig) else None,
+        lacks=_LACKS[type(config)],
     )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from llm.failures import Failure, refused
 from llm.routing.attempt import Attempt
 from llm.routing.decision import Decision
+from llm.routing.trial import NEVER
 from rag.base.errors import (
     BadDependency,
     DeadlineExceeded,
@@ -51,7 +52,7 @@ def _of_attempts(route: str, attempts: Sequence[Attempt], *, is_late: bool) -> G
 
 
 def _of_nobody(route: str, decision: Decision) -> GroundwireError:
-    reasons = {one.excluded for one in decision.candidates if one.excluded not in ("region", "weight")}
+    reasons = {one.excluded for one in decision.candidates if one.excluded not in NEVER}
     told = ", ".join(f"{one.target}: {one.excluded}" for one in decision.candidates)
     if reasons == {"context"}:
         too_long = BadDependency(f"the prompt is longer than any target of '{route}' reads ({told})")

@@ -2,6 +2,7 @@
 
 from msgspec import Struct
 
+from llm.abilities import Ability
 from llm.prices import Price
 from llm.routing.breaker import Breaker
 from llm.routing.keys import Key
@@ -9,7 +10,10 @@ from llm.routing.load import Load
 
 
 class Target(Struct, frozen=True, kw_only=True, eq=False):
-    """`name` is its entry under `[models]`, `model` what its provider calls it; `keys` has at least one."""
+    """`name` is its entry under `[models]`, `model` what its provider calls it; `keys` has at least one.
+
+    `lacks` is what its API has no place for.
+    """
 
     name: str
     provider: str
@@ -18,3 +22,4 @@ class Target(Struct, frozen=True, kw_only=True, eq=False):
     breaker: Breaker
     load: Load
     price: Price | None = None
+    lacks: frozenset[Ability] = frozenset()

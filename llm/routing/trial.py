@@ -7,6 +7,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+from llm.abilities import Ability, needs
 from llm.prices import cost_microusd
 from llm.routing.attempt import Attempt
 from llm.routing.decision import Candidate
@@ -19,6 +20,8 @@ from rag.base.types import Prompt, Usage
 LIKELY_TOKENS: Final = 256  # an answer is rarely as long as it may be
 _AGAIN: Final = 500  # tiers by which a target that has failed once stands behind the others of its list
 _FIRST: Final = 0  # the tier of a target whose other keys are to be tried before anybody else
+NEVER: Final = ("region", "weight", "abilities")
+"""Why a target is out that would not be in whatever happened."""
 _OF_KEYS: Final = frozenset({"rate_limited", "used_up"})
 
 
@@ -39,6 +42,7 @@ class Trial:
         self._plan = plan
         self._n_tokens = prompt.n_tokens
         self._max_tokens = LIKELY_TOKENS if prompt.max_tokens is None else prompt.max_tokens
+        self._needs = _needs(plan, prompt)
         self._list: List = "targets"
         self._failed: dict[str, Failed] = {}
 
@@ -91,7 +95,7 @@ class Trial:
 
     def _fallback(self, found: list[Candidate]) -> List:
         """The list for what is in the way of all of `found`."""
-        reasons = {one.excluded for one in found if one.excluded not in ("region", "weight")}
+        reasons = {one.excluded for one in found if one.excluded not in NEVER}
         if reasons == {"context"}:
             return "context_length"
         if self._plan["rate_limit"] and reasons <= {*_OF_KEYS, "failed: rate_limit"}:
@@ -128,6 +132,8 @@ class Trial:
         target, limit = choice.target, choice.context_tokens
         if choice.bar is None and limit is not None and self._n_tokens + self._max_tokens > limit:
             return "context", None
+        if self._needs & target.lacks:
+            return "abilities", None
         if choice.bar or target.name in busy:
             return choice.bar or "busy", None
         if failed and (failed.again_at_s is None or failed.again_at_s > now_s):
@@ -142,6 +148,13 @@ class Trial:
             return None
         n_written = min(self._max_tokens, LIKELY_TOKENS)
         return cost_microusd(price, Usage(input_tokens=self._n_tokens, output_tokens=n_written)) / 1e6
+
+
+def _needs(plan: Plan, prompt: Prompt) -> frozenset[Ability]:
+    """What a target has to be able to do. Nothing if none can: then the refusal of the first says what is wrong."""
+    needed = needs(prompt)
+    can = not needed or any(not needed & one.target.lacks for choices in plan.values() for one in choices)
+    return needed if can else frozenset()
 
 
 def _tier(choice: Choice, failed: Failed | None) -> int:

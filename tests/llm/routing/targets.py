@@ -1,10 +1,11 @@
 """Targets under the test's control, in simulated time."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from itertools import count
 from random import Random
 
+from llm.abilities import Ability
 from llm.failures import Failure, FailureKind, as_error
 from llm.prices import Price
 from llm.routing.attempt import Instruments
@@ -81,6 +82,7 @@ class Stage:
         routing: RoutingConfig = RoutingConfig(),  # noqa: B008 - frozen
         routes: dict[str, RouteConfig] | None = None,
         prices: Iterable[Price | None] = (),
+        lacks: Mapping[str, frozenset[Ability]] | None = None,
         name: str = "route:r",
     ) -> None:
         """Several actors in a tuple are the keys of one target, whose name is that of the first."""
@@ -97,6 +99,7 @@ class Stage:
                 breaker=Breaker(routing),
                 load=Load(),
                 price=listed.get(at),
+                lacks=(lacks or {}).get(keyed[0].name, frozenset()),
             )
         self.config = config or RouteConfig(targets=tuple(TargetConfig(model=name) for name in self.targets))
         self.route = Route(

@@ -338,6 +338,23 @@ def test_a_prompt_too_long_for_a_target_goes_to_one_that_reads_it():
     simulate(scenario())
 
 
+def test_who_cannot_do_what_is_asked_is_left_out_unless_nobody_can():
+    async def scenario():
+        lacks = {name: frozenset({"tools"}) for name in "abc"}
+        with_tools = replace(PROMPT, options=Options(tools=(Tool(name="t"),)))
+        config = ordered("a", "b", "c", on=FallbackConfig(default=("d",)), max_attempts=1)
+        stage = Stage(*[Actor(name) for name in "abcd"], config=config, lacks=lacks)
+        assert await stage.ask(with_tools) == "fine then"
+        assert await stage.ask() == "fine then"
+        assert stage.told == [("d", "ok"), ("a", "ok")]
+        refusing = Actor("a", [InvalidInput("cannot do this: tools", pointer="/tools")])
+        stage = Stage(refusing, config=ordered("a"), lacks=lacks)
+        with pytest.raises(InvalidInput, match="tools"):
+            await stage.ask(with_tools)
+
+    simulate(scenario())
+
+
 def test_a_caller_who_leaves_closes_the_upstream_and_is_counted_as_such():
     async def scenario():
         actor = Actor("a", [TextDelta(text="The"), 5.0, TextDelta(text=" end")])
