@@ -38,6 +38,9 @@ MAX_LOOKS: Final = 16
 """Requests without room that may look into the memory in a row. In the long run it is one for each that was served, so
 that looking costs a small part of what serving does."""
 
+KNOWN: Final = 32
+"""Requests that must have been served before a wait is predicted: the first ones find cold caches."""
+
 _WEIGHT: Final = 0.1
 """Of the newest service time; the rate is over about a second."""
 
@@ -67,6 +70,7 @@ class Admission:
         self._n_served = 0
         self._refused_s = float("-inf")
         self._n_looks = 0
+        self._n_known = 0
         self._ladder = Ladder(clock)
 
     @property
@@ -128,6 +132,7 @@ class Admission:
             del self._in_flight[permit.tenant]
         if served:
             self._n_served += 1
+            self._n_known += 1
             self._n_looks = min(self._n_looks + 1, MAX_LOOKS)
             if permit.n_ahead <= 1:  # it found nearly nobody here: what it took is service and not queue
                 took_s = now_s - permit.entered_s
@@ -142,10 +147,10 @@ class Admission:
         return True
 
     def predicted_wait_s(self) -> float:
-        """How long a request that came now would wait for those before it."""
+        """How long a request that came now would wait for those before it; 0 as long as nothing is known."""
         # A server that ends one request in `service_s` ends at least so many a second, however few have come lately.
         rate = max(self._rate, 1 / self._service_s if self._service_s else 0.0)
-        return self._n_in_flight / rate if rate else 0.0
+        return self._n_in_flight / rate if rate and self._n_known >= KNOWN else 0.0
 
     def _pressure(self) -> float:
         """Over 1 while one waits longer than is worth it for the sake of effort, or somebody is refused."""

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from msgspec import Struct
 
 from rag.base.errors import LoadError, Overloaded, QuotaExceeded
-from rag.govern.admission import MAX_LOOKS, QUEUED, QUEUED_S, Admission, Permit
+from rag.govern.admission import KNOWN, MAX_LOOKS, QUEUED, QUEUED_S, Admission, Permit
 from rag.govern.limits import Limits
 
 
@@ -191,7 +191,7 @@ def test_the_predicted_wait_is_what_those_ahead_will_take() -> None:
     clock = [0.0]
     admission = Admission(Limits(max_wait_s=3.0), clock=lambda: clock[0])
     assert admission.predicted_wait_s() == 0.0
-    for _ in range(20):
+    for _ in range(KNOWN):
         served_in(1.0, admission, clock)
     with ExitStack() as inside:
         for _ in range(4):
@@ -204,10 +204,19 @@ def test_the_predicted_wait_is_what_those_ahead_will_take() -> None:
     admission.check("a")
 
 
+def test_a_slow_first_request_refuses_nobody() -> None:
+    clock = [0.0]
+    admission = Admission(Limits(max_in_flight=50), clock=lambda: clock[0])
+    served_in(3.0, admission, clock)
+    with ExitStack() as inside:
+        for _ in range(50):
+            assert inside.enter_context(admission.admitted("a")) == "full"
+
+
 def test_effort_falls_with_the_wait_and_before_anybody_is_refused() -> None:
     clock = [0.0]
     admission = Admission(Limits(degrade_wait_s=2.5, max_wait_s=60.0), clock=lambda: clock[0])
-    for _ in range(20):
+    for _ in range(KNOWN):
         served_in(1.0, admission, clock)
     efforts = []
     with ExitStack() as inside:
