@@ -1,5 +1,6 @@
 """A trace that is over, in the form in which it is kept, shown and exported."""
 
+from functools import lru_cache
 from typing import Any
 
 from msgspec import Struct
@@ -43,7 +44,7 @@ class FinishedTrace(Struct, frozen=True, kw_only=True):
 
 def finished(trace: Trace, reveal: Reveal | None) -> FinishedTrace:
     """Puts a trace into words; texts are told only where `reveal` says how."""
-    root = trace.root
+    root, reveal = trace.root, lru_cache(reveal) if reveal else None  # a passage is told by several spans
     assert root is not None, "a trace ends with its root"
     return FinishedTrace(
         trace_id=f"{trace.id:032x}",

@@ -8,8 +8,8 @@ import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
-from typing import Literal
+from contextvars import ContextVar, Token
+from typing import Literal, Self
 
 from msgspec import Struct
 
@@ -37,9 +37,21 @@ class Point(Struct, frozen=True):
 
 
 class Span:
-    """One step of a trace. `describe` says what it did; `failed` and `reason` say why it did not."""
+    """One step of a trace, open inside of `with`. `describe` says what it did, and `failed` why it did not."""
 
-    __slots__ = ("describe", "ended_ns", "failed", "id", "kind", "links", "name", "parent_id", "started_ns", "trace")
+    __slots__ = (
+        "_token",
+        "describe",
+        "ended_ns",
+        "failed",
+        "id",
+        "kind",
+        "links",
+        "name",
+        "parent_id",
+        "started_ns",
+        "trace",
+    )
 
     def __init__(self, trace: "Trace", name: str, kind: Kind, parent_id: int | None, started_ns: int) -> None:
         self.trace = trace
@@ -52,11 +64,21 @@ class Span:
         self.failed: BaseException | None = None
         self.describe: Describe | None = None
         self.links: tuple[Point, ...] = ()
+        self._token: Token[Span | None] | None = None
 
     @property
     def point(self) -> Point:
         """What others need to refer to it."""
         return Point(self.trace.id, self.id, self.trace.is_sampled)
+
+    def __enter__(self) -> Self:
+        self._token = CURRENT.set(self)
+        return self
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        assert self._token is not None, "it was entered"
+        CURRENT.reset(self._token)
+        end(self, error)
 
 
 class Trace:
@@ -100,36 +122,29 @@ class Tracer:
         self._draw = draw
         self.clock = clock
 
-    @contextmanager
-    def request(self, name: str, kind: Kind, caller: Point | None = None) -> Iterator[Span]:
-        """Opens the first span of a trace, of the caller's trace if it sent one; its end decides what is kept.
+    def request(self, name: str, kind: Kind, caller: Point | None = None) -> Span:
+        """The first span of a trace, of the caller's trace if it sent one; its end decides what is kept.
 
-        Inside of another span, as a step of that one.
+        Inside of another span, a step of that one.
         """
         if CURRENT.get() is not None:
-            with self.step(name, kind) as span:
-                yield span
-            return
+            return self.step(name, kind)
         is_sampled = caller.is_sampled if caller else self._draw() < self._sample
         trace = Trace(self, caller.trace_id if caller else random.getrandbits(128), is_sampled=is_sampled)
-        root = trace.root = Span(trace, name, kind, caller.span_id if caller else None, self.clock())
-        try:
-            with _open(root):
-                yield root
-        finally:
-            if trace.is_sampled or trace.notable or root.ended_ns - root.started_ns > self._slow_ns:
-                self._ended(trace)
+        trace.root = Span(trace, name, kind, caller.span_id if caller else None, self.clock())
+        return trace.root
 
-    @contextmanager
-    def step(self, name: str, kind: Kind = "internal") -> Iterator[Span]:
-        """Opens a span below the one that is open here; outside of any, a trace of its own."""
+    def step(self, name: str, kind: Kind = "internal") -> Span:
+        """A span below the one that is open here; outside of any, the first of a trace of its own."""
         parent = CURRENT.get()
-        if parent is None:
-            with self.request(name, kind) as span:
-                yield span
-            return
-        with _open(Span(parent.trace, name, kind, parent.id, self.clock())) as span:
-            yield span
+        return self.request(name, kind) if parent is None else Span(parent.trace, name, kind, parent.id, self.clock())
+
+    def finish(self, trace: Trace) -> None:
+        """The trace is over: gives it on if it is to be kept."""
+        root = trace.root
+        is_slow = root is not None and root.ended_ns - root.started_ns > self._slow_ns
+        if trace.is_sampled or trace.notable or is_slow:
+            self._ended(trace)
 
     def begin(self, name: str, kind: Kind = "internal") -> Span:
         """A span below the one that is open here, itself open nowhere, for streams: see `within` and `end`."""
@@ -149,13 +164,15 @@ def below(parent: Span, name: str) -> Span:
 
 
 def end(span: Span, failed: BaseException | None = None) -> None:
-    """Ends a span and puts it into its trace. A failure makes the trace one to keep."""
+    """Ends a span and puts it into its trace, which the first one ends. A failure makes the trace one to keep."""
     trace = span.trace
     span.ended_ns = trace.tracer.clock()
     if failed is not None:
         span.failed = failed
         trace.notable = trace.notable or isinstance(failed, Exception)  # one who leaves is no failure
     _keep(span)
+    if trace.root is span:
+        trace.tracer.finish(trace)
 
 
 def _keep(span: Span) -> None:
@@ -183,7 +200,7 @@ def batch(name: str, served: Sequence[Span | None]) -> Iterator[Span | None]:
     trace = first.trace if is_alone else Trace(tracer, random.getrandbits(128), is_sampled=first.trace.is_sampled)
     shared = Span(trace, name, "client", first.id if is_alone else None, tracer.clock())
     shared.links = tuple(span.point for span in spans)
-    with _open(shared):
+    with shared:
         yield shared
     if not is_alone:
         for one in {id(span.trace): span.trace for span in spans}.values():
@@ -206,17 +223,3 @@ def current() -> Point | None:
     """The span that is open here."""
     span = CURRENT.get()
     return None if span is None else span.point
-
-
-@contextmanager
-def _open(span: Span) -> Iterator[Span]:
-    token = CURRENT.set(span)
-    try:
-        yield span
-    except BaseException as error:
-        end(span, error)
-        raise
-    else:
-        end(span)
-    finally:
-        CURRENT.reset(token)
