@@ -58,7 +58,7 @@ def _of_nobody(route: str, decision: Decision) -> GroundwireError:
         too_long = BadDependency(f"the prompt is longer than any target of '{route}' reads ({told})")
         return refused(too_long, Failure(kind="context_length", status=400))
     message = f"no target of '{route}' is available ({told})"
-    if reasons <= {"rate_limited", "used_up"}:
+    if reasons and reasons <= {"rate_limited", "used_up"}:
         return QuotaExceeded(message, retry_after_s=DEFAULT_RETRY_AFTER_S)
     error = Unavailable(message, retry_after_s=DEFAULT_RETRY_AFTER_S)
     return refused(error, Failure(kind="credentials", status=503)) if reasons == {"quarantined"} else error
