@@ -11,6 +11,7 @@ from ingest.config import IngestConfig
 from ingest.headings import Outline, headings
 from ingest.measure import PieceMeter, exact_counts
 from rag.base.ids import chunk_id
+from rag.base.pages import pages_within
 from rag.base.types import Chunk, Document
 
 PLAIN_FORMATS = frozenset({"text", "code", "json", "csv"})
@@ -54,6 +55,7 @@ def chunk(
                 stop=stop,
                 n_tokens=n_tokens,
                 headings=outline.path(document.text, start, stop),
+                pages=pages_within(document.pages, start, stop),
             )
         )
         start = stop

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from rag.base.errors import PermanentIngestError
 from rag.base.ids import digest, document_id
+from rag.base.pages import Pages
 from rag.base.text import normalised
 from rag.base.types import EVERYONE, Document, Metadata, Scalar
 
@@ -32,6 +33,7 @@ class Draft(Struct, frozen=True, kw_only=True):
     metadata: Metadata = {}
     updated_at: datetime | None = None
     source: str = ""
+    pages: Pages = ()
 
 
 def document_of(draft: Draft, tenant: str, recipe: str) -> Document:
@@ -52,13 +54,14 @@ def document_of(draft: Draft, tenant: str, recipe: str) -> Document:
         uri=uri,
         title=title,
         text=text,
-        version=digest(text, stored, recipe),
+        version=digest(text, stored, recipe, *(repr(page) for page in draft.pages)),
         content_hash=digest(normalised(text)),
         updated_at=_aware(draft.updated_at or datetime.now(UTC)),
         acl=acl,
         format=draft.format,
         metadata=metadata,
         source=draft.source,
+        pages=draft.pages,
     )
 
 

@@ -96,6 +96,7 @@ class SourceReader:
             metadata=self._metadata | parsed.metadata,
             updated_at=modified_at,
             source=source.uri,
+            pages=parsed.pages,
         )
 
     async def _of_file(self, source: FileSource) -> tuple[Parsed, datetime]:

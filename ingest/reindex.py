@@ -5,8 +5,8 @@ from collections.abc import AsyncGenerator
 from ingest.draft import Draft
 from ingest.lookup import matching
 from ingest.outcome import Failure
+from rag.base.pages import joined
 from rag.base.ports import PassageStore
-from rag.base.types import Access
 from rag.govern.access import managed_in
 
 
@@ -20,16 +20,14 @@ async def stored_drafts(store: PassageStore, tenant: str) -> AsyncGenerator[Draf
     for duplicates in (False, True):
         async for record in matching(store, access, ()):
             if (record.duplicate_of is not None) is duplicates:
+                chunks = [each.chunk for each, _ in await store.passages(access, record.duplicate_of or record.id)]
                 yield Draft(
                     uri=record.uri,
-                    text=await _text(store, access, record.duplicate_of or record.id),
+                    text="".join(chunk.text for chunk in chunks),
+                    pages=joined([chunk.pages for chunk in chunks]),
                     title=record.title,
                     format=record.format,
                     acl=record.acl,
                     metadata=record.metadata,
                     updated_at=record.updated_at,
                 )
-
-
-async def _text(store: PassageStore, access: Access, document_id: str) -> str:
-    return "".join(passage.chunk.text for passage, _ in await store.passages(access, document_id))

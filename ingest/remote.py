@@ -205,6 +205,7 @@ def _body(draft: Draft) -> dict[str, Any]:
         "format": draft.format,
         "acl": draft.acl,
         "metadata": draft.metadata,
+        "pages": draft.pages,
     }
     if draft.updated_at:
         instant = draft.updated_at

@@ -46,6 +46,7 @@ async def document(
                 stop=start + len(text),
                 n_tokens=len(text.split()),
                 headings=("Part", name),
+                pages=((start, ordinal + 1),),
             )
         )
         start += len(text)

@@ -9,9 +9,11 @@ import kreuzberg
 from ingest.headings import first_heading
 from ingest.parse.formats import Format
 from ingest.parse.mail import plain_body
+from ingest.parse.pages import page_starts
 from ingest.parse.parsed import Parsed
 from ingest.parse.tidy import tidied
 from rag.base.errors import PermanentIngestError
+from rag.base.pages import Pages
 from rag.base.types import Scalar
 
 MAX_VALUE_CHARS = 500
@@ -50,7 +52,7 @@ def parse_office(data: bytes, kind: Format) -> Parsed:
         raise PermanentIngestError(_no_text(kind, result.metadata.get("page_count")))
     metadata = _metadata(result.metadata)
     title = _title(result.metadata) or first_heading(text) or ""
-    return Parsed(text=text, format=kind.name, title=title, metadata=metadata)
+    return Parsed(text=text, format=kind.name, title=title, metadata=metadata, pages=_pages(text, result))
 
 
 def parse_html(html: str, kind: Format) -> Parsed:
@@ -70,6 +72,7 @@ def _extract(data: bytes, kind: Format) -> kreuzberg.ExtractionResult:
     config = kreuzberg.ExtractionConfig(
         output_format="markdown",
         use_cache=False,
+        pages=kreuzberg.PageConfig(extract_pages=True) if kind.name == "pdf" else None,
         enable_quality_processing=False,
         disable_ocr=True,  # type: ignore[call-arg]  # 4.10 takes it, its stub does not know it
     )
@@ -77,6 +80,10 @@ def _extract(data: bytes, kind: Format) -> kreuzberg.ExtractionResult:
         return kreuzberg.extract_bytes_sync(data, kind.media_type, config=config)
     except (kreuzberg.KreuzbergError, RuntimeError, OSError, ValueError) as error:
         raise PermanentIngestError(_reason(str(error), kind)) from error
+
+
+def _pages(text: str, result: kreuzberg.ExtractionResult) -> Pages:
+    return page_starts(text, [(page["page_number"], page["content"]) for page in result.pages or ()])
 
 
 def _reason(message: str, kind: Format) -> str:

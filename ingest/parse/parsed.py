@@ -2,6 +2,7 @@
 
 from msgspec import Struct
 
+from rag.base.pages import Pages
 from rag.base.types import Scalar
 
 
@@ -12,3 +13,4 @@ class Parsed(Struct, frozen=True, kw_only=True):
     format: str
     title: str = ""
     metadata: dict[str, Scalar | tuple[str, ...]] = {}
+    pages: Pages = ()

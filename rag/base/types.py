@@ -1,7 +1,6 @@
 """The types that travel between rooms. All are immutable; a change is a new value.
 
-Wire formats (HTTP bodies, provider JSON, stored payloads) have structs of their own beside their adapters and are
-converted there; nothing here knows how it is serialised.
+Wire formats have structs of their own beside their adapters; nothing here knows how it is serialised.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,10 +11,10 @@ from msgspec import Struct
 
 from rag.base.chat import PLAIN, Image, Options, ReasoningDelta, ToolCall, ToolCallDelta
 from rag.base.deadline import Deadline
+from rag.base.pages import Pages
 
 Scalar = str | int | float | bool
 Metadata = Mapping[str, Scalar | Sequence[str]]
-
 Scope = Literal["read", "write", "metrics", "admin"]
 Role = Literal["query", "passage"]
 Lane = Literal["interactive", "bulk"]
@@ -25,7 +24,6 @@ StopReason = Literal["stop", "length", "content_filter", "insufficient_evidence"
 CacheMode = Literal["use", "read", "write", "refresh", "off"]
 CacheStatus = Literal["hit", "miss", "off"]
 CacheTier = Literal["exact", "semantic"]
-
 EVERYONE = "everyone"
 """The grant that every principal of a tenant holds."""
 
@@ -97,6 +95,7 @@ class Document(Struct, frozen=True, kw_only=True):
     format: str = "text"
     metadata: Metadata = {}
     source: str = ""
+    pages: Pages = ()
 
 
 class Chunk(Struct, frozen=True, kw_only=True):
@@ -110,6 +109,7 @@ class Chunk(Struct, frozen=True, kw_only=True):
     stop: int
     n_tokens: int
     headings: tuple[str, ...] = ()
+    pages: Pages = ()
 
 
 class DocumentRecord(Struct, frozen=True, kw_only=True):
@@ -209,6 +209,7 @@ class Source(Struct, frozen=True, kw_only=True):
     n_tokens: int
     headings: tuple[str, ...]
     candidates: tuple[Candidate, ...]
+    page: int | None = None
 
 
 class Prompt(Struct, frozen=True, kw_only=True):
@@ -278,6 +279,7 @@ class Citation(Struct, frozen=True, kw_only=True):
     stop: int
     quote: str
     verified: bool
+    page: int | None = None
 
 
 class Lineage(Struct, frozen=True, kw_only=True):

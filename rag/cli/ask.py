@@ -52,7 +52,8 @@ def _print(answer: dict[str, Any]) -> None:
         console.print()
     for citation in answer["citations"]:
         mark = "" if citation["verified"] else " (closest passage)"
-        place = f"{one_line(citation['uri'])} characters {citation['start']}-{citation['stop']}{mark}"
+        page = f" page {citation['page']}," if citation["page"] is not None else ""
+        place = f"{one_line(citation['uri'])}{page} characters {citation['start']}-{citation['stop']}{mark}"
         console.print(
             Text.assemble((f"[{citation['marker']}] ", "bold"), (one_line(citation["title"]), "cyan"), f"  {place}")
         )

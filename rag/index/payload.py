@@ -65,6 +65,7 @@ class _ChunkPayload(_DocumentFields, frozen=True, kw_only=True, tag_field="kind"
     stop: int
     n_tokens: int
     headings: list[str] = []
+    pages: list[tuple[int, int]] = []
 
 
 def grouped(documents: Sequence[IndexedDocument], n_points: int) -> Iterator[tuple[IndexedDocument, ...]]:
@@ -154,6 +155,7 @@ def read_passage(identifier: str, payload: Payload) -> Passage:
         stop=stored.stop,
         n_tokens=stored.n_tokens,
         headings=tuple(stored.headings),
+        pages=tuple(stored.pages),
     )
     return Passage(
         chunk=chunk,
@@ -180,6 +182,7 @@ def _chunk_payload(chunk: Chunk, shared: Mapping[str, Any]) -> _ChunkPayload:
         stop=chunk.stop,
         n_tokens=chunk.n_tokens,
         headings=list(chunk.headings),
+        pages=list(chunk.pages),
     )
 
 

@@ -3,8 +3,9 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
+from rag.base.pages import page_at
 from rag.base.text import sentences
-from rag.base.types import Citation, Cited, Source, TextDelta
+from rag.base.types import Chunk, Citation, Cited, Source, TextDelta
 
 _MARKER = re.compile(r" ?\[(\d{1,3}(?: ?, ?\d{1,3}){0,7})\]")
 _UNFINISHED = re.compile(r" ?\[[\d, ]{0,50}$| $")  # 50 characters hold the longest marker
@@ -95,9 +96,10 @@ def located(claim: str, source: Source) -> Citation:
     """
     span, verified = _support(claim, source.text)
     start, stop = source.start + span[0], source.start + span[1]
+    chunk = _chunk_at(source, start)
     return Citation(
         marker=source.marker,
-        chunk_id=_chunk_at(source, start),
+        chunk_id=chunk.id,
         document_id=source.document_id,
         uri=source.uri,
         title=source.title,
@@ -105,6 +107,7 @@ def located(claim: str, source: Source) -> Citation:
         stop=stop,
         quote=source.text[span[0] : span[1]],
         verified=verified,
+        page=page_at(chunk.pages, start),
     )
 
 
@@ -139,9 +142,9 @@ def _closest(claim: str, text: str) -> tuple[int, int]:
     return max(spans, key=shared)
 
 
-def _chunk_at(source: Source, offset: int) -> str:
+def _chunk_at(source: Source, offset: int) -> Chunk:
     for candidate in source.candidates:
         chunk = candidate.passage.chunk
         if chunk.start <= offset < chunk.stop:
-            return chunk.id
-    return source.candidates[0].passage.chunk.id
+            return chunk
+    return source.candidates[0].passage.chunk

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+from rag.base.pages import page_at
 from rag.base.text import normalised
 from rag.base.types import Candidate, Source
 
@@ -87,4 +88,5 @@ def _source(marker: int, run: Sequence[Candidate], rank: dict[int, int]) -> Sour
         n_tokens=sum(map(_tokens, run)),
         headings=first.chunk.headings,
         candidates=tuple(sorted(run, key=lambda candidate: rank[id(candidate)])),
+        page=page_at(first.chunk.pages, start),
     )

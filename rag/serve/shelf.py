@@ -22,6 +22,10 @@ Acl = Annotated[list[Grant], Meta(max_length=100, description="Who may read it; 
 State = Literal["indexed", "searchable"]
 MetadataValue = str | Int64 | float | bool | list[str]
 RawMetadata = Annotated[dict[Annotated[str, Meta(min_length=1, max_length=64)], MetadataValue], Meta(max_length=64)]
+PageStarts = Annotated[
+    list[tuple[Annotated[int, Meta(ge=0)], Annotated[int, Meta(ge=0)]]],
+    Meta(max_length=100_000, description="Where pages begin: offset in the text and number, by offset."),
+]
 Instant = Annotated[datetime, Meta(tz=True)]
 
 
@@ -34,6 +38,7 @@ class ReplacementBody(Body, frozen=True, kw_only=True):
     acl: Acl | None = None
     metadata: RawMetadata = field(default_factory=dict)
     updated_at: Instant | None = None
+    pages: PageStarts = field(default_factory=list)
 
 
 class DocumentBody(ReplacementBody, frozen=True, kw_only=True):
@@ -128,4 +133,5 @@ def draft_of(body: ReplacementBody, uri: str, acl: Sequence[str]) -> Draft:
         acl=tuple(acl),
         metadata=body.metadata,
         updated_at=body.updated_at,
+        pages=tuple(body.pages),
     )

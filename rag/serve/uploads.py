@@ -49,7 +49,12 @@ async def read_file(request: Request[Any, Any, Any]) -> bytes:
     parse: Parse = request.route_handler.opt[FILES]
     document = _said(said)
     parsed = await parse(data, name_for(name or str(document.get("uri", "")), media_type))
-    found = {"text": parsed.text, "title": document.get("title") or parsed.title, "format": parsed.format}
+    found = {
+        "text": parsed.text,
+        "title": document.get("title") or parsed.title,
+        "format": parsed.format,
+        "pages": parsed.pages,
+    }
     metadata = {**parsed.metadata, **document.get("metadata", {})}
     return msgspec.json.encode({**document, **found, "metadata": metadata})
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, TypeVar
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from rag.base.pages import page_at
 from rag.base.types import Answer, CacheMode, CacheStatus, CacheTier, Candidate, Origin, Source, StopReason
 from rag.govern import limits
 
@@ -86,6 +87,7 @@ class SourceBody(Struct, frozen=True, kw_only=True):
     uri: str
     title: str
     text: str
+    page: int | None
     start: int
     stop: int
     n_tokens: int
@@ -100,6 +102,7 @@ class CitationBody(Struct, frozen=True, kw_only=True):
     document_id: str
     uri: str
     title: str
+    page: int | None
     start: int
     stop: int
     quote: str
@@ -125,6 +128,7 @@ class CandidateBody(Struct, frozen=True, kw_only=True):
     updated_at: datetime
     headings: tuple[str, ...]
     text: str
+    page: int | None
     start: int
     stop: int
     score: float
@@ -232,6 +236,7 @@ def _candidate_body(candidate: Candidate) -> CandidateBody:
         updated_at=passage.updated_at,
         headings=passage.chunk.headings,
         text=passage.chunk.text,
+        page=page_at(passage.chunk.pages, passage.chunk.start),
         start=passage.chunk.start,
         stop=passage.chunk.stop,
         score=candidate.score,

@@ -15,7 +15,7 @@ async def test_a_rebuilt_store_holds_what_the_first_one_did(first: str) -> None:
     drafts = [
         Draft(uri=first, text="the cat sat on a mat " * 20, title="Cats", acl=("group:x",), metadata={"year": 2}),
         Draft(uri=twin, text="the cat sat on a mat " * 20, acl=("group:x",), metadata={"year": 2}),
-        Draft(uri="m:1", text="# a\n\nthe mat\n\n## b\n\na cat", format="markdown"),
+        Draft(uri="m:1", text="# a\n\nthe mat\n\n## b\n\na cat", format="markdown", pages=((0, 1), (7, 2), (12, 3))),
     ]
     await run(an_indexer(old), drafts)
     again = [draft async for draft in stored_drafts(old, TENANT)]

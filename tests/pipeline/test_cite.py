@@ -3,6 +3,7 @@ import itertools
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from rag.base.types import Citation, Cited, Source, TextDelta
 from rag.pipeline.cite import CitationReader, located
@@ -94,3 +95,13 @@ def test_two_markers_behind_one_statement_cite_the_same_statement() -> None:
 def test_any_claim_gives_a_quote_that_stands_in_the_document(claim: str) -> None:
     citation = located(claim, sources()[0])
     assert TEXT[citation.start : citation.stop] == citation.quote
+
+
+def test_a_citation_names_the_page_on_which_it_begins() -> None:
+    (found,) = Shelf().candidates("tower", TEXT, [])
+    chunk = replace(found.passage.chunk, pages=((0, 3), (TEXT.index("It is"), 4)))
+    (source,) = choose_context([replace(found, passage=replace(found.passage, chunk=chunk))], 500)
+    assert source.page == 3
+    assert located("The tower was built in 1889 by Gustave Eiffel.", source).page == 3
+    assert located("It is 330 metres tall.", source).page == 4
+    assert located("The tower was built in 1889.", sources()[0]).page is None
