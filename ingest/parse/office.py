@@ -68,17 +68,19 @@ def parse_html(html: str, kind: Format) -> Parsed:
     return Parsed(text=text, format=kind.name, title=title or first_heading(text) or "", metadata=metadata)
 
 
-def _extract(data: bytes, kind: Format) -> kreuzberg.ExtractionResult:
+def _extract(data: bytes, kind: Format, *, pages: bool = True) -> kreuzberg.ExtractionResult:
     config = kreuzberg.ExtractionConfig(
         output_format="markdown",
         use_cache=False,
-        pages=kreuzberg.PageConfig(extract_pages=True) if kind.name == "pdf" else None,
+        pages=kreuzberg.PageConfig(extract_pages=True) if pages and kind.name == "pdf" else None,
         enable_quality_processing=False,
         disable_ocr=True,  # type: ignore[call-arg]  # 4.10 takes it, its stub does not know it
     )
     try:
         return kreuzberg.extract_bytes_sync(data, kind.media_type, config=config)
     except (kreuzberg.KreuzbergError, RuntimeError, OSError, ValueError) as error:
+        if pages and "page boundaries" in str(error):  # a page tree without pages: its words can still be read
+            return _extract(data, kind, pages=False)
         raise PermanentIngestError(_reason(str(error), kind)) from error
 
 

@@ -51,7 +51,9 @@ async def test_a_draft_is_put_with_the_key() -> None:
         seen.append(request)
         return accepted(request)
 
-    draft = Draft(uri="doc:a", text="cat", title="A", format="pdf", acl=("group:hr",), metadata={"year": 1})
+    draft = Draft(
+        uri="doc:a", text="cat", title="A", format="pdf", acl=("group:hr",), metadata={"year": 1}, pages=((0, 1),)
+    )
     outcome = await Remote(handler).indexer.index(draft)
     assert outcome == Outcome(document_id="1" * 32, uri="doc:a", status="added", version="v", n_chunks=2, n_tokens=9)
     (request,) = seen
@@ -64,6 +66,7 @@ async def test_a_draft_is_put_with_the_key() -> None:
         "format": "pdf",
         "acl": ["group:hr"],
         "metadata": {"year": 1},
+        "pages": [[0, 1]],
     }
 
 
