@@ -61,6 +61,21 @@ questions = st.lists(
 )
 
 
+THROUGH_THE_GATEWAY = {
+    "/v1/chat/completions": lambda text: {
+        "model": "rag/default",
+        "messages": [{"role": "user", "content": text}],
+        "stream": True,
+    },
+    "/v1/responses": lambda text: {"model": "rag/extractive", "input": text},
+    "/v1/messages": lambda text: {
+        "model": "rag/default",
+        "max_tokens": 99,
+        "messages": [{"role": "user", "content": text}],
+    },
+}
+
+
 def staged():
     """The real recipes over stand-ins for the models and the store."""
     store, embedder, config = MemoryStore(fields=Fields({"team": "keyword"})), HashingEmbedder(), AnswerConfig()
@@ -74,6 +89,7 @@ def staged():
         searcher=searcher,
         answerer=answerer,
         models=models,
+        default_model="extractive",
         library=Library(indexer, store),
     )
 
@@ -113,6 +129,9 @@ async def look_around(client, holder, text, filters, shelf) -> None:
         await client.get("/documents", headers=bearer(token)),
         await client.get("/documents", params={"uri": "memo:1"}, headers=bearer(token)),
     ]
+    for path, members in THROUGH_THE_GATEWAY.items():
+        replies.append(await client.post(path, json=members(text), headers=bearer(token)))
+        assert replies[-1].is_success or not seen, "with nothing to quote the model has no word to say"
     for identifier in hidden:
         url = f"/documents/{identifier}"
         replies += [await client.get(url, params={"text": "true"}, headers=bearer(token))]

@@ -7,7 +7,7 @@ from typing import get_args
 from llm.abilities import Ability, left_out
 from llm.extractive import NAME as EXTRACTIVE_NAME
 from rag.base.deadline import Deadline
-from rag.base.errors import InvalidInput, NotFound
+from rag.base.errors import Forbidden, InvalidInput, NotFound
 from rag.base.types import (
     Answered,
     AnswerEvent,
@@ -19,7 +19,9 @@ from rag.base.types import (
     Turn,
 )
 from rag.compose import Services
+from rag.govern.allowance import permit_model
 from rag.govern.limits import MAX_ANSWER_TOKENS, MAX_HISTORY_TURNS, MAX_QUESTION_CHARS, MAX_TURN_CHARS
+from rag.pipeline.answer import EXTRACTIVE
 from rag.serve.gateway.tasks import is_task
 
 DOCUMENTS = "rag/"
@@ -31,10 +33,12 @@ TalkEvent = ModelEvent | AnswerEvent
 _NOT_FROM_DOCUMENTS: frozenset[Ability] = frozenset(get_args(Ability))
 
 
-def model_names(services: Services) -> list[str]:
-    """The names that may be asked: the models that write by themselves, then all of them over the documents."""
-    writers = [name for name in services.models if _writes(services, name)]
-    return [*writers, DOCUMENTS + DEFAULT, *(DOCUMENTS + name for name in services.models)]
+def model_names(services: Services, principal: Principal) -> list[str]:
+    """The names that the key may ask: models that write by themselves, then all of them over the documents."""
+    allowed = [name for name in services.models if _may_ask(services, principal, name)]
+    writers = [name for name in allowed if _writes(services, name)]
+    default = [DOCUMENTS + DEFAULT] if services.default_model in allowed else []
+    return [*writers, *default, *(DOCUMENTS + name for name in allowed)]
 
 
 def talk(
@@ -96,6 +100,15 @@ def _query(prompt: Prompt, principal: Principal, request_id: str, model: str | N
         max_tokens=min(prompt.max_tokens, MAX_ANSWER_TOKENS) if prompt.max_tokens else None,
         temperature=prompt.temperature,
     )
+
+
+def _may_ask(services: Services, principal: Principal, name: str) -> bool:
+    """As `rag.govern` decides when it is asked: the extractive model is everyone's."""
+    try:
+        permit_model(services.book.of(principal.key_id), name)
+    except Forbidden:
+        return name == EXTRACTIVE
+    return True
 
 
 def _writes(services: Services, name: str) -> bool:

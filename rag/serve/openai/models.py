@@ -6,6 +6,7 @@ from litestar.params import FromPath
 from msgspec import Struct
 
 from rag.base.errors import NotFound
+from rag.base.types import Principal
 from rag.compose import Services
 from rag.serve.gateway.talk import model_names
 from rag.serve.openai.errors import respond
@@ -37,18 +38,20 @@ class ModelsBody(Struct, frozen=True, kw_only=True):
 
 
 @get("/")
-async def list_models(services: NamedDependency[Services]) -> ModelsBody:
+async def list_models(services: NamedDependency[Services], principal: NamedDependency[Principal]) -> ModelsBody:
     """Gives the names that the key may ask: models, the documents under `rag/`, the embedder, and the reranker."""
-    names = _every_name(services)
+    names = _every_name(services, principal)
     data = tuple(ModelBody(id=name, display_name=name) for name in names)
     return ModelsBody(data=data, first_id=names[0], last_id=names[-1])
 
 
 @get("/{model:path}")
-async def get_model(model: FromPath[str], services: NamedDependency[Services]) -> ModelBody:
+async def get_model(
+    model: FromPath[str], services: NamedDependency[Services], principal: NamedDependency[Principal]
+) -> ModelBody:
     """Gives one of them. Raises NotFound."""
     name = model.removeprefix("/")
-    if name not in _every_name(services):
+    if name not in _every_name(services, principal):
         raise NotFound(f"there is no model '{name[:100]}' here; GET /v1/models lists what there is")
     return ModelBody(id=name, display_name=name)
 
@@ -63,7 +66,11 @@ def models_router() -> Router:
     )
 
 
-def _every_name(services: Services) -> list[str]:
+def _every_name(services: Services, principal: Principal) -> list[str]:
     """The names that write, and those that embed and rerank."""
     reranker = services.searcher.reranker.name
-    return [*model_names(services), services.searcher.embedder.name, *([reranker] if reranker != "none" else [])]
+    return [
+        *model_names(services, principal),
+        services.searcher.embedder.name,
+        *([reranker] if reranker != "none" else []),
+    ]

@@ -2,6 +2,7 @@ import asyncio
 import json
 
 import pytest
+from msgspec.structs import replace
 
 from llm.failures import Failure, as_error
 from rag.base.errors import (
@@ -15,10 +16,12 @@ from rag.base.errors import (
     Unavailable,
 )
 from rag.base.types import Finished, SourcesFound, TextDelta
+from rag.govern.accounts import AccountBook
+from rag.govern.allowance import Allowance
 from rag.govern.limits import Limits
 from tests.serve.gateway.playing import CALLING, playing
 from tests.serve.gateway.test_tasks import TITLE
-from tests.serve.stage import ANSWER, EVENTS, READS, SOURCE, StageAnswerer, client_of, until
+from tests.serve.stage import ANSWER, EVENTS, READER, READS, SOURCE, StageAnswerer, client_of, until
 
 PATH = "/v1/chat/completions"
 
@@ -290,6 +293,15 @@ async def test_the_models_are_listed_for_both_kinds_of_clients():
     assert (listing["object"], listing["has_more"], listing["last_id"]) == ("list", False, "reversing@1")
     assert one.json() == next(model for model in listing["data"] if model["id"] == "rag/default")
     assert (none.status_code, none.json()["error"]["code"]) == (404, "model_not_found")
+
+
+async def test_a_key_sees_the_models_that_it_may_ask():
+    key = replace(READER, allowance=Allowance(models=("small*",)))
+    _, staged = playing(book=AccountBook([key]))
+    async with client_of(staged) as client:
+        names = [model["id"] for model in (await client.get("/v1/models")).json()["data"]]
+        assert (await client.get("/v1/models/big")).status_code == 404
+    assert names == ["rag/extractive", "hashing@1", "reversing@1"]
 
 
 async def test_an_answer_that_breaks_off_before_its_first_word_still_has_a_status():
