@@ -35,11 +35,15 @@ class BatchLimits(Struct, frozen=True, kw_only=True):
     """Smaller: a question that arrives waits for the running bulk batch."""
     padded: bool = False
     max_pad_waste: float = 0.15
-    max_age_s: float = 0.5
-    """From this age on an interactive item goes first, whatever its tenant."""
+    max_age_s: float = 5.0
+    """From this age on an interactive item goes first, whatever its tenant. As long as anybody is let wait at the door:
+    in a queue of half a second a bound of half a second meant first come, first served: who sent most had all."""
     max_bulk_age_s: float = 5.0
-    """The same for bulk items, before interactive ones too: nothing starves. Longer, because a group of them comes at
-    once and ages at once, and would then hold up everyone who asks."""
+    """The same for bulk items, before interactive ones too: nothing starves. A group of them comes at once and ages at
+    once, and then holds up everyone who asks."""
+    credit_tokens: int = 2_048
+    """What a tenant that has had nothing for a while may have before the others: about one question's reranking. Taking
+    turns from its first item on, it would get half of the backend while it could have all for a moment."""
     queue_tokens: int = 200_000
     """Per lane, so that ingestion never fills the queue of those who ask."""
 
@@ -193,7 +197,7 @@ class Batcher(Generic[Item, Result]):
             )
         waiters = []
         for item, n in items:
-            turn = max(self._virtual_s, self._turns.get(work.tenant, 0.0))
+            turn = max(self._virtual_s - self._limits.credit_tokens, self._turns.get(work.tenant, 0.0))
             self._turns[work.tenant] = turn + n
             ticket = Ticket(n, work.lane, turn, self._clock())
             waiters.append(_Waiter[Item, Result](item, ticket, work.deadline.at_s))
