@@ -37,7 +37,7 @@ def this_machine() -> Machine:
         memory_gib=round(int((_field("/proc/meminfo", "MemTotal") or "0 kB").split()[0]) / 2**20),
         system=f"{platform.system()} {platform.release()}",
         load=round(os.getloadavg()[0], 2),
-        versions={"python": sys.version.split()[0], **{name: _version(name) for name in _PACKAGES}},
+        versions={"python": sys.version.split()[0], **{name: version_of(name) for name in _PACKAGES}},
     )
 
 
@@ -73,7 +73,8 @@ def _field(file: str, name: str) -> str:
     return next((line.partition(":")[2].strip() for line in lines if line.startswith(name)), "")
 
 
-def _version(name: str) -> str:
+def version_of(name: str) -> str:
+    """The version of a package in this environment, nothing if it is not here."""
     try:
         return version(name)
     except PackageNotFoundError:

@@ -26,11 +26,12 @@ RAG = (sys.executable, "-c", "from rag.cli.main import main; main()")
 
 
 class Server(Struct, frozen=True, kw_only=True):
-    """A server that answers."""
+    """A server that answers; `version` is what a peer says of itself."""
 
     name: str
     port: int
     pid: int
+    version: str = ""
 
     def usage(self) -> Usage:
         """What it has used so far."""
@@ -47,7 +48,13 @@ def free_port() -> int:
 
 @asynccontextmanager
 async def started(
-    name: str, command: Sequence[str], port: int, *, ready: str, environ: Mapping[str, str] | None = None
+    name: str,
+    command: Sequence[str],
+    port: int,
+    *,
+    ready: str,
+    environ: Mapping[str, str] | None = None,
+    version: str = "",
 ) -> AsyncIterator[Server]:
     """Runs the command until the block ends; enters it when `GET ready` answers with 200.
 
@@ -62,7 +69,7 @@ async def started(
                 log.seek(0)
                 tail = log.read().decode(errors="replace").strip().splitlines()[-8:]
                 raise Unavailable("\n".join([f"{name} did not start; it said:", *tail]))
-            yield Server(name=name, port=port, pid=process.pid)
+            yield Server(name=name, port=port, pid=process.pid, version=version)
         finally:
             await _end(process)
 

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from rag.bench.corpus import read_questions, write_corpus
 from rag.bench.load.plan import Request
+from rag.bench.machine import version_of
 from rag.bench.pace import Asking
 from rag.bench.peers.haystack import HAYSTACK, haystack, haystack_request
 from rag.bench.process import RAG, Server, free_port, run_command, started
@@ -98,7 +99,9 @@ async def _unbatched(setup: Setup, peer: str) -> AsyncIterator[Server]:
         port = free_port()
         originals = [*_option("--embedder", setup.embedder), *_option("--reranker", setup.reranker)]
         command = (*RAG, "--data-dir", str(copy), "bench", "peer", peer, "--port", str(port), *originals)
-        async with started(peer, command, port, ready="/readyz", environ={**setup.environ, **PATIENT}) as server:
+        told = version_of("sentence-transformers") if peer == "sentence-transformers" else ""
+        environ = {**setup.environ, **PATIENT}
+        async with started(peer, command, port, ready="/readyz", environ=environ, version=told) as server:
             yield server
 
 

@@ -166,7 +166,7 @@ async def _gateway(stream: bool, script: "Script", peers: Sequence[str], given: 
         title = f"/v1/chat/completions, {script.n_tokens} tokens, {'streamed' if stream else 'whole'}"
         report = await _compared(title, servers, closed_loops(pace, asking), pace)
     between = tuple(ratio for ratio in report.ratios if ratio.other != PROVIDER)
-    return _told(replace(report, ratios=between, notes=tuple(added(report.rows))), given)
+    return _told(replace(report, ratios=between, notes=(*report.notes, *added(report.rows))), given)
 
 
 def _pace(given: dict[str, Any]) -> "Pace":
@@ -208,7 +208,7 @@ async def _compared(title: str, servers: Any, loads: Any, pace: "Pace") -> "Repo
     with Progress(transient=True) as progress:
         task = progress.add_task("measuring", total=pace.repeats * len(loads) * len(servers))
         runs = await compare(servers, loads, pace.repeats, lambda _: progress.advance(task))
-    return report_of(title, runs)
+    return report_of(title, runs, notes=[f"{server.name}: {server.version}" for server in servers if server.version])
 
 
 def _told(report: "Report", given: dict[str, Any]) -> int:

@@ -5,10 +5,8 @@ import subprocess
 
 import pytest
 
-from rag.base.errors import ConfigError
 from rag.bench.compare import rows
 from rag.bench.gateway import PROVIDER, added
-from rag.bench.peers.installed import PLACES, npm_package, program
 from tests.bench.test_compare import a_run
 from tests.e2e.conftest import RAG, ROOT
 
@@ -32,13 +30,6 @@ def test_the_gateway_is_measured_against_the_bare_provider(tmp_path):
 def test_what_is_added_is_the_difference_to_the_provider_under_the_same_load():
     runs = [a_run("groundwire", 50), a_run(PROVIDER, 100), a_run("groundwire", 50, level=1), a_run("x", 1, timeout=1)]
     assert added(rows(runs)) == ["8: groundwire adds 0.00 ms to the p50, 0.00 ms to the first token"]
-
-
-def test_a_peer_that_is_not_there_says_how_to_get_it():
-    with pytest.raises(ConfigError, match=f"'p' is not installed: pip install p; .* {PLACES}"):
-        program("no-such-program-anywhere", "p", "pip install p")
-    with pytest.raises(ConfigError, match="npm install no-such-package"):
-        npm_package("no-such-package", "start.js", "p")
 
 
 def test_a_peer_that_nobody_knows_is_refused():

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from rag.bench.peers.installed import npm_package, program
+from rag.bench.peers.installed import npm_package, npm_version, program, python_versions
 from rag.bench.process import HOST, Server, free_port, started
 
 LITELLM = "litellm"
@@ -32,7 +32,8 @@ async def litellm(folder: Path, provider_port: int) -> AsyncIterator[Server]:
     port = free_port()
     command = (proxy, "--config", str(config), "--host", HOST, "--port", str(port), "--num_workers", "1")
     environ = {"LITELLM_LOG": "ERROR", "LITELLM_LOCAL_MODEL_COST_MAP": "True", "NO_DOCS": "True"}
-    async with started(LITELLM, command, port, ready="/health/liveliness", environ=environ) as server:
+    version = await python_versions(proxy, "litellm")
+    async with started(LITELLM, command, port, ready="/health/liveliness", environ=environ, version=version) as server:
         yield server
 
 
@@ -48,7 +49,9 @@ async def portkey() -> AsyncIterator[Server]:
     script = npm_package("@portkey-ai/gateway", "build/start-server.js", PORTKEY)
     port = free_port()
     command = (node, str(script), f"--port={port}", "--headless")
-    async with started(PORTKEY, command, port, ready="/", environ={"NODE_ENV": "production"}) as server:
+    environ = {"NODE_ENV": "production"}
+    version = f"@portkey-ai/gateway {npm_version(script)}"
+    async with started(PORTKEY, command, port, ready="/", environ=environ, version=version) as server:
         yield server
 
 

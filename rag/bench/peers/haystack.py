@@ -13,7 +13,7 @@ import msgspec
 
 from rag.base.errors import ConfigError
 from rag.bench.load.plan import Request
-from rag.bench.peers.installed import program
+from rag.bench.peers.installed import program, python_versions
 from rag.bench.process import HOST, Server, free_port, started
 
 HAYSTACK = "haystack"
@@ -39,7 +39,9 @@ async def haystack(collection: Path, embedder: str) -> AsyncIterator[Server]:
             "LOG": "ERROR",
         }
         command = (hayhooks, "run", "--host", HOST, "--port", str(port), "--pipelines-dir", folder)
-        async with started(HAYSTACK, command, port, ready=f"/status/{_PIPELINE}", environ=environ) as server:
+        version = await python_versions(hayhooks, "haystack-ai", "hayhooks", "sentence-transformers")
+        ready = f"/status/{_PIPELINE}"
+        async with started(HAYSTACK, command, port, ready=ready, environ=environ, version=version) as server:
             yield server
 
 

@@ -1,8 +1,12 @@
 """Where the peers are: programs that are run if they are there, and never installed from here."""
 
+import asyncio
 import os
 import shutil
 from pathlib import Path
+
+import msgspec
+from msgspec import Struct
 
 from rag.base.errors import ConfigError
 
@@ -29,3 +33,29 @@ def npm_package(name: str, file: str, peer: str) -> Path:
     raise ConfigError(
         f"the peer '{peer}' is not installed: npm install {name}; or name the folder of its node_modules in {PLACES}"
     )
+
+
+class _Package(Struct):
+    version: str = ""
+
+
+def npm_version(file: Path) -> str:
+    """The version of the npm package that a file of it lies in, two folders below its own."""
+    return msgspec.json.decode((file.parent.parent / "package.json").read_bytes(), type=_Package).version
+
+
+async def python_versions(program: str, *packages: str) -> str:
+    """What of the packages is installed beside a Python program, with versions; nothing where that cannot be told."""
+    code = (
+        "import sys; from importlib.metadata import version; "
+        "print(*(f'{name} {version(name)}' for name in sys.argv[1:]), sep=', ')"
+    )
+    python = Path(program).with_name("python")
+    try:
+        process = await asyncio.create_subprocess_exec(
+            str(python), "-c", code, *packages, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
+        )
+    except OSError:
+        return ""
+    said, _ = await process.communicate()
+    return said.decode().strip()
