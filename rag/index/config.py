@@ -11,6 +11,7 @@ FieldType = Literal["keyword", "integer", "float", "bool", "datetime"]
 
 Positive = Annotated[float, Meta(gt=0)]
 Weight = Annotated[float, Meta(ge=0)]
+Count = Annotated[int, Meta(ge=1)]
 
 
 class Bm25Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -41,7 +42,10 @@ class EdgeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, 
 
 
 class QdrantConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="qdrant"):
-    """A Qdrant server, shared by any number of processes. `url` may be `:memory:` in tests."""
+    """A Qdrant server, shared by any number of processes. `url` may be `:memory:` in tests.
+
+    From `shards` on it is how a collection is made that is not there yet; one that is there stays as it is.
+    """
 
     url: str
     api_key: Secret | None = None
@@ -50,6 +54,16 @@ class QdrantConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     collection: Annotated[str, Meta(min_length=1, max_length=200)] = "groundwire"
     timeout_s: Positive = 10.0
     bm25: Bm25Config = Bm25Config()
+    shards: Count = 1
+    replicas: Count = 1
+    write_replicas: Count = 1
+    """How many replicas must have a write before it counts as done."""
+    quantisation: Literal["none", "scalar", "binary"] = "none"
+    """Quantised vectors are held in memory, beside the original ones unless those are `on_disk`."""
+    on_disk: bool = False
+    """Whether vectors and payloads are read from disk rather than held in memory."""
+    strict: bool = False
+    """Whether the server refuses filters on fields without an index."""
 
 
 StoreConfig = EdgeConfig | QdrantConfig

@@ -26,7 +26,7 @@ from rag.index.config import FusionConfig, QdrantConfig
 from rag.index.cursor import cursor_at, read_cursor
 from rag.index.filters import Fields
 from rag.index.fusion import Fused, Ranking
-from rag.index.hybrid import BM25, DENSE, Hybrid, Outcome, Plan, candidates
+from rag.index.hybrid import DENSE, Hybrid, Outcome, Plan, candidates
 from rag.index.manifest import Manifest
 from rag.index.payload import (
     WHOLE,
@@ -42,6 +42,7 @@ from rag.index.payload import (
 from rag.index.qdrant_calls import Calls
 from rag.index.qdrant_points import (
     chunk_points,
+    new_collection,
     payload_indexes,
     query,
     read_point,
@@ -62,6 +63,7 @@ class QdrantStore:
 
     def __init__(self, client: AsyncQdrantClient, config: QdrantConfig, hybrid: Hybrid) -> None:
         self._client = client
+        self._config = config
         self._collection = config.collection
         self._hybrid = hybrid
         self._calls = Calls(config.timeout_s)
@@ -199,14 +201,9 @@ class QdrantStore:
         await self._roll_forward()
 
     async def _create(self, dimension: int) -> None:
-        dense = {DENSE: models.VectorParams(size=dimension, distance=models.Distance.COSINE)}
-        sparse = {BM25: models.SparseVectorParams(modifier=models.Modifier.IDF)}
+        wanted = new_collection(self._config, dimension)
         try:
-            await self._calls.make(
-                lambda: self._client.create_collection(
-                    self._collection, vectors_config=dense, sparse_vectors_config=sparse
-                )
-            )
+            await self._calls.make(lambda: self._client.create_collection(self._collection, **wanted))
         except BadDependency:
             # Another process may have made it at the same moment.
             if not await self._calls.make(lambda: self._client.collection_exists(self._collection)):

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Final, assert_never
+from typing import Any, Final, assert_never
 
 import numpy as np
 from qdrant_client import models
@@ -11,7 +11,7 @@ from qdrant_edge import SparseVector
 from rag.base.ports import IndexedDocument, Vectors
 from rag.base.types import Passage
 from rag.index.bm25 import Bm25Encoder
-from rag.index.config import FieldType
+from rag.index.config import FieldType, QdrantConfig
 from rag.index.hybrid import BM25, DENSE, Leg, Plan
 from rag.index.payload import chunk_payloads, identifier_of, point_id, read_passage, record_payload
 from rag.index.selection import Clause, OneOf, Selection, Test, Within, joined, visible
@@ -23,6 +23,40 @@ _TYPES: Final[Mapping[FieldType, models.PayloadSchemaType]] = {
     "bool": models.PayloadSchemaType.INTEGER,
     "datetime": models.PayloadSchemaType.DATETIME,
 }
+
+
+_STRICT: Final = models.StrictModeConfig(
+    enabled=True, unindexed_filtering_retrieve=False, unindexed_filtering_update=False
+)
+
+
+def new_collection(config: QdrantConfig, dimension: int) -> dict[str, Any]:
+    """The arguments of the client by which a collection is made."""
+    dense = models.VectorParams(size=dimension, distance=models.Distance.COSINE, on_disk=config.on_disk or None)
+    return {
+        "vectors_config": {DENSE: dense},
+        "sparse_vectors_config": {BM25: models.SparseVectorParams(modifier=models.Modifier.IDF)},
+        "shard_number": config.shards,
+        "replication_factor": config.replicas,
+        "write_consistency_factor": config.write_replicas,
+        "on_disk_payload": config.on_disk,
+        "quantization_config": _quantised(config),
+        "strict_mode_config": _STRICT if config.strict else None,
+    }
+
+
+def _quantised(config: QdrantConfig) -> models.ScalarQuantization | models.BinaryQuantization | None:
+    match config.quantisation:
+        case "none":
+            return None
+        case "scalar":
+            # Without the hundredth of values that lies furthest out, the others are told apart more finely.
+            kind = models.ScalarQuantizationConfig(type=models.ScalarType.INT8, quantile=0.99, always_ram=True)
+            return models.ScalarQuantization(scalar=kind)
+        case "binary":
+            return models.BinaryQuantization(binary=models.BinaryQuantizationConfig(always_ram=True))
+        case _ as never:
+            assert_never(never)
 
 
 def payload_indexes(stored: Mapping[str, FieldType]) -> dict[str, models.PayloadSchemaType | models.KeywordIndexParams]:

@@ -1,6 +1,7 @@
 """What is particular to the Qdrant server: failures and second tries, the manifest, pages, gRPC."""
 
 import asyncio
+import inspect
 from collections.abc import Awaitable, Callable
 
 import grpc  # type: ignore[import-untyped]  # grpcio ships no types
@@ -10,7 +11,7 @@ from qdrant_client import AsyncQdrantClient
 from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
 from qdrant_client.conversions.conversion import RestToGrpc
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
-from qdrant_client.models import PointStruct
+from qdrant_client.models import PointStruct, ScalarType
 
 from rag.base.errors import BadDependency, ConfigError, DeadlineExceeded, GroundwireError, InvalidInput, Unavailable
 from rag.base.types import Access
@@ -23,7 +24,7 @@ from rag.index.manifest import Manifest
 from rag.index.payload import record_payload
 from rag.index.qdrant import IN_MEMORY, QdrantStore
 from rag.index.qdrant_calls import PAUSES_S, Calls, failure_of
-from rag.index.qdrant_points import payload_indexes, query, server_filter
+from rag.index.qdrant_points import new_collection, payload_indexes, query, server_filter
 from rag.index.selection import selected
 from tests.building import DIMENSION, EMBEDDER, FIELDS, document, question
 
@@ -212,3 +213,21 @@ async def test_every_request_can_be_said_in_grpc() -> None:
     nobody = server_filter(selected(Access(tenant="acme", grants=frozenset()), (), FIELDS))
     assert RestToGrpc.convert_filter(nobody).must[1].HasField("has_id")
     assert payload_indexes(FIELDS.stored)["metadata.draft"] == "integer"
+
+
+def test_a_collection_is_made_as_the_settings_say() -> None:
+    plain = new_collection(QdrantConfig(url=IN_MEMORY), 384)
+    assert (plain["shard_number"], plain["replication_factor"], plain["quantization_config"]) == (1, 1, None)
+    assert plain["strict_mode_config"] is None
+    assert plain["vectors_config"]["dense"].on_disk is None
+    changed = new_collection(
+        QdrantConfig(url=IN_MEMORY, shards=4, replicas=3, write_replicas=2, quantisation="scalar", on_disk=True), 384
+    )
+    assert (changed["shard_number"], changed["replication_factor"], changed["write_consistency_factor"]) == (4, 3, 2)
+    assert changed["quantization_config"].scalar.type is ScalarType.INT8
+    assert changed["vectors_config"]["dense"].on_disk is changed["on_disk_payload"] is True
+    binary = new_collection(QdrantConfig(url=IN_MEMORY, quantisation="binary", strict=True), 384)
+    assert binary["quantization_config"].binary.always_ram is True
+    assert binary["strict_mode_config"].enabled is True
+    for wanted in (plain, changed, binary):
+        assert set(wanted) <= set(inspect.signature(AsyncQdrantClient.create_collection).parameters)
