@@ -20,7 +20,7 @@ def anthropic_routes(services: Services) -> list[ASGIRouteHandler]:
 def messages(call: Call, body: MessagesBody) -> Work:
     """The answer, as one message or as its events. Raises InvalidInput, NotFound."""
     prompt = prompt_of(body, call.principal)
-    events = talk(call.services, call.principal, body.model, prompt, call.request_id)
+    events = talk(call, body.model, prompt, stream=bool(body.stream))
     message_id = f"msg_{call.request_id}"
     if body.stream:
         return written(events, EventWriter(message_id, body.model, prompt.n_tokens))

@@ -22,6 +22,7 @@ from rag.compose import Services
 from rag.govern.allowance import permit_model
 from rag.govern.limits import MAX_ANSWER_TOKENS, MAX_HISTORY_TURNS, MAX_QUESTION_CHARS, MAX_TURN_CHARS
 from rag.pipeline.answer import EXTRACTIVE
+from rag.serve.gateway.call import Call
 from rag.serve.gateway.tasks import is_task
 
 DOCUMENTS = "rag/"
@@ -41,13 +42,13 @@ def model_names(services: Services, principal: Principal) -> list[str]:
     return [*writers, *default, *(DOCUMENTS + name for name in allowed)]
 
 
-def talk(
-    services: Services, principal: Principal, model: str, prompt: Prompt, request_id: str
-) -> AsyncIterator[TalkEvent]:
+def talk(call: Call, model: str, prompt: Prompt, *, stream: bool) -> AsyncIterator[TalkEvent]:
     """The answer as it comes. Raises NotFound for a name that nobody has, InvalidInput, and what models raise.
 
-    What a chat program asks for itself (a title) goes to the model behind the documents, and past them.
+    What a chat program asks for itself (a title) goes to the model behind the documents, and past them. Without
+    `stream` the documents hold their answer back until it is whole, so that a model that fails can be replaced.
     """
+    services = call.services
     deadline = Deadline.after(services.limits.gateway_timeout_s)
     if not model.startswith(DOCUMENTS):
         if model not in services.models or not _writes(services, model):
@@ -62,21 +63,22 @@ def talk(
     dropped = left_out(prompt, _NOT_FROM_DOCUMENTS, f"'{model}', which answers from the documents,")
     if any(turn.role == "system" for turn in prompt.messages):
         dropped = ("system", *dropped)
-    query = _query(prompt, principal, request_id, None if name == DEFAULT else name)
-    return _from_documents(services, query, dropped)
+    query = _query(prompt, call.principal, call.request_id, None if name == DEFAULT else name)
+    within = Deadline.after(services.limits.request_timeout_s)
+    return _from_documents(services.answerer.answer(query, within, stream=stream), dropped)
 
 
-async def _from_documents(services: Services, query: Query, dropped: tuple[str, ...]) -> AsyncGenerator[TalkEvent]:
-    deadline = Deadline.after(services.limits.request_timeout_s)
-    async with aclosing(services.answerer.answer(query, deadline, stream=True)) as events:
+async def _from_documents(
+    answer: AsyncGenerator[AnswerEvent, None], dropped: tuple[str, ...]
+) -> AsyncGenerator[TalkEvent]:
+    async with aclosing(answer) as events:
         async for event in events:
             yield event
             if isinstance(event, Answered):
-                answer = event.answer
                 yield Finished(
-                    reason=answer.stop_reason,
-                    model=answer.lineage.model,
-                    confidence=answer.confidence,
+                    reason=event.answer.stop_reason,
+                    model=event.answer.lineage.model,
+                    confidence=event.answer.confidence,
                     dropped=dropped,
                 )
 

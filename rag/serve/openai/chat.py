@@ -13,7 +13,7 @@ from rag.serve.openai.chat_reply import ChunkWriter, Head, completion
 def chat(call: Call, body: ChatBody) -> Work:
     """The answer, as one object or as chunks. Raises InvalidInput, NotFound."""
     prompt = prompt_of(body, call.principal)
-    events = talk(call.services, call.principal, body.model, prompt, call.request_id)
+    events = talk(call, body.model, prompt, stream=bool(body.stream))
     head = Head(f"chatcmpl-{call.request_id}", int(time.time()), body.model)
     if body.stream:
         asks_usage = bool(body.stream_options and body.stream_options.include_usage)

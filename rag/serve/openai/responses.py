@@ -18,7 +18,7 @@ RESPONSES = Api(respond=respond, event=response_error_event)
 
 def responses(call: Call, body: ResponsesBody) -> Work:
     """The answer, as one object or as its events. Raises InvalidInput, NotFound."""
-    events = talk(call.services, call.principal, body.model, prompt_of(body, call.principal), call.request_id)
+    events = talk(call, body.model, prompt_of(body, call.principal), stream=bool(body.stream))
     response = begun(f"resp_{call.request_id}", int(time.time()), body)
     if body.stream:
         return written(events, ResponseWriter(response))

@@ -15,7 +15,7 @@ from rag.base.errors import (
     TooLarge,
     Unavailable,
 )
-from rag.base.types import Finished, SourcesFound, TextDelta
+from rag.base.types import Answered, Finished, SourcesFound, TextDelta
 from rag.govern.accounts import AccountBook
 from rag.govern.allowance import Allowance
 from rag.govern.limits import Limits
@@ -182,7 +182,8 @@ async def test_the_documents_answer_under_a_name_of_their_own():
     ]
     async with client_of(staged) as client:
         body = (await client.post(PATH, json=asking("rag/default", messages=messages, max_tokens=99_999))).json()
-    [(query, _)] = answerer.queries
+    [(query, streams)] = answerer.queries
+    assert not streams, "so that a model that fails half-way can be replaced"
     assert (query.text, [turn.content for turn in query.history]) == ("How fast?", ["What is refunded?", "Shoes. [1]"])
     assert (query.model, query.max_tokens, query.principal.subject) == (None, 8_192, "ann")
     [choice] = body["choices"]
@@ -190,6 +191,18 @@ async def test_the_documents_answer_under_a_name_of_their_own():
     citation = {"start_index": 9, "end_index": 12, "title": "Refunds", "url": "file:refunds.md"}
     assert choice["message"]["annotations"] == [{"type": "url_citation", "url_citation": citation}]
     assert body["groundwire"] == {"dropped": ["system"]}
+
+
+@pytest.mark.parametrize("path", [PATH, "/v1/messages", "/v1/responses"])
+async def test_a_stage_that_did_less_is_named(path):
+    less = Answered(answer=replace(ANSWER, degraded=("rerank",)))
+    _, staged = playing(answerer=StageAnswerer((*EVENTS[:-1], less)))
+    body = asking("rag/default", max_tokens=9) if path != "/v1/responses" else {"model": "rag/default", "input": "Hi"}
+    async with client_of(staged) as client:
+        whole = (await client.post(path, json=body)).json()
+        streamed = (await client.post(path, json=body | {"stream": True})).text
+    assert whole["groundwire"] == {"degraded": ["rerank"]}
+    assert '"groundwire":{"degraded":["rerank"]}' in streamed
 
 
 async def test_the_documents_stream_with_their_citations_at_the_end():
