@@ -224,7 +224,8 @@ async def _open_models(
         def governed(name: str, model: ChatModel) -> ChatModel:
             if name == EXTRACTIVE:
                 return AdmittedModel(model, admission)
-            return seen.alias(name, GovernedModel(name, model, book, meters), book.subject)
+            route = seen.tracing.route(name, model)
+            return seen.alias(name, GovernedModel(name, route, book, meters), book.subject)
 
         parts = Parts(embedder=embedder, wrap=budgeted, cover=governed)
         yield await stack.enter_async_context(open_models(_catalogue(settings), parts, seen.attempt))

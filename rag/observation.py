@@ -11,7 +11,7 @@ from llm.routing.report import AttemptReport
 from llm.tariff import tariff_of
 from rag.base.health import Health
 from rag.base.ports import Answers, ChatModel, Embedder, Reranker
-from rag.govern.redact import Redact, redactor
+from rag.govern.redact import Redact, finder_of, redactor
 from rag.index.embedders.config import EmbedderConfig
 from rag.records.database import open_database
 from rag.records.entry import entry_of
@@ -23,10 +23,12 @@ from rag.telemetry.attributes import Peer
 from rag.telemetry.counted import CountedModel, ToldModel
 from rag.telemetry.measured import MeasuredAnswers
 from rag.telemetry.metrics import Metrics
+from rag.telemetry.model_attributes import Tried
 from rag.telemetry.report import BatchReport
 from rag.telemetry.spans import trace_id
 from rag.telemetry.spent import price_of
 from rag.telemetry.told import Told
+from rag.telemetry.traced_models import TRIED
 from rag.telemetry.tracing import Tracing, open_tracing, peer_of
 from rerank.config import RerankConfig
 
@@ -77,7 +79,10 @@ class Observation:
             metrics.add(names.BATCH_FAILURES, queue)
 
     def attempt(self, report: AttemptReport) -> None:
-        """Counts one call of one target of a route."""
+        """Counts one call of one target of a route, and notes it in the route's span."""
+        tried = TRIED.get()
+        if tried is not None:
+            tried.append(tried_of(report))
         metrics, target = self.metrics, report.target
         metrics.add(names.LLM_ATTEMPTS, target, report.provider, report.model, report.outcome)
         metrics.set(names.BREAKER_STATE, _BREAKER_STATES.index(report.breaker), target)
@@ -96,8 +101,11 @@ class Observation:
 
 @asynccontextmanager
 async def open_observation(settings: Settings) -> AsyncIterator[Observation]:
-    """Everything that watches, as the settings want it; what it still holds at the end is written and sent."""
-    metrics, redact = Metrics(), redactor()
+    """Everything that watches, as the settings want it; what it still holds at the end is written and sent.
+
+    Raises ConfigError.
+    """
+    metrics, redact = Metrics(), redactor([finder_of(place) for place in settings.redaction.finders])
     lost = partial(_count_lost, metrics)
     async with (
         open_tracing(
@@ -125,6 +133,18 @@ async def _open_log(
             lambda told: log.add(entry_of(told, trace_id=trace_id(), redact=kept)),
             FeedbackBook(database, log, redact),
         )
+
+
+def tried_of(report: AttemptReport) -> Tried:
+    """What a route's span tells of an attempt."""
+    return Tried(
+        target=report.target,
+        outcome=report.outcome,
+        reason=report.decision.reason,
+        breaker=report.breaker,
+        is_hedge=report.is_hedge,
+        candidates=tuple(candidate.target for candidate in report.decision.candidates),
+    )
 
 
 def _peer(config: EmbedderConfig | RerankConfig | ModelConfig) -> Peer:

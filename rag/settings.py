@@ -23,6 +23,7 @@ from rag.govern.allowance import AccountPath, Allowance
 from rag.govern.config import LedgerConfig, SqliteLedgerConfig
 from rag.govern.keys import KeyConfig
 from rag.govern.limits import Limits
+from rag.govern.redact import RedactionConfig
 from rag.index.config import EdgeConfig, FieldType, FusionConfig, StoreConfig
 from rag.index.embedders.config import EmbedderConfig, OnnxEmbedderConfig
 from rag.pipeline.answer import EXTRACTIVE
@@ -80,6 +81,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ingest: IngestConfig = IngestConfig()
     records: RecordsConfig = SqliteConfig()
     request_log: LogConfig = LogConfig()
+    redaction: RedactionConfig = RedactionConfig()
     tracing: TracingConfig = TracingConfig()
     logs: LogsConfig = LogsConfig()
 

@@ -6,14 +6,23 @@ addresses have no structure: for those give `redactor` a finder of your own, suc
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from importlib import import_module
 from ipaddress import ip_address
+from typing import Annotated
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
+from rag.base.errors import ConfigError
 from rag.govern import checksums
 
 Check = Callable[[str], bool]
 Redact = Callable[[str], str]
+
+
+class RedactionConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`finders` are functions of your own, `package.module:function`, that find more than the rules do."""
+
+    finders: tuple[Annotated[str, Meta(pattern=r"^[\w.]+:\w+$")], ...] = ()
 
 
 class Found(Struct, frozen=True, order=True):
@@ -160,6 +169,19 @@ def find(text: str) -> list[Found]:
             if rule.check(match[0]) and not any(start < other.stop and other.start < stop for other in taken):
                 taken.append(Found(start, stop, rule.kind))
     return sorted(taken)
+
+
+def finder_of(place: str) -> Finder:
+    """The function at `package.module:function`. Raises ConfigError."""
+    module, _, name = place.partition(":")
+    try:
+        found: Finder = getattr(import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(
+            f"setting $.redaction.finders: there is no {place} ({error}); is its package installed?",
+            path="$.redaction.finders",
+        ) from error
+    return found
 
 
 def redactor(finders: Sequence[Finder] = ()) -> Redact:

@@ -1,21 +1,19 @@
 """What a span says, in the words of others: OpenTelemetry's GenAI conventions and OpenInference, side by side.
 
 GenAI: semantic-conventions-genai 0.1.0, still in development. OpenInference: 0.1.42, which is what Phoenix renders.
-What neither has a name for is called `rag.*`. Names of attributes stand here and in `rag.telemetry.content`, where
-texts are put into spans, which is done through `Reveal` only.
+What neither has a name for is called `rag.*`. Names of attributes stand here, for models in
+`model_attributes`, and in `content`, where texts are put into spans, which is done through `Reveal` only.
 """
 
-import json
 from collections.abc import Sequence
 from typing import Final
 
-import msgspec
 from msgspec import Struct
 
 from rag.base.ids import digest
 from rag.base.ports import Retrieval
-from rag.base.types import Answer, Candidate, Finished, Prompt, Query, Recall, Usage
-from rag.telemetry.content import MAX_DOCUMENTS, documents, input_of, messages, output_of, shown
+from rag.base.types import Answer, Candidate, Query, Recall
+from rag.telemetry.content import MAX_DOCUMENTS, documents, input_of, output_of, shown
 from rag.telemetry.report import BatchReport
 from rag.telemetry.spans import Attribute, Attributes, Reveal
 
@@ -55,22 +53,6 @@ class Reading(Struct, frozen=True, kw_only=True):
     question: str
     before: Sequence[Candidate]
     after: Sequence[Candidate] | None
-
-
-class Call(Struct, kw_only=True):
-    """One call of a chat model, as it becomes known."""
-
-    peer: Peer
-    model: str
-    prompt: Prompt
-    attempt: int = 0
-    failed_over: tuple[str, str] | None = None
-    """The model that failed before, and how."""
-    text: list[str] = msgspec.field(default_factory=list)
-    usage: Usage | None = None
-    finished: Finished | None = None
-    first_chunk_s: float | None = None
-    cost_usd: float | None = None
 
 
 def http(method: str, route: str, status: int | None, request_id: str) -> Attributes:
@@ -139,7 +121,7 @@ def embeddings(peer: Peer, model: str, dimension: int, texts: Sequence[str], rev
         "rag.batch.size": len(texts),
         SPAN_KIND: "EMBEDDING",
         "embedding.model_name": model,
-        **_server(peer),
+        **server(peer),
     }
     if reveal:
         for at, text in enumerate(texts[:MAX_DOCUMENTS]):
@@ -179,7 +161,7 @@ def scored(peer: Peer, model: str, n_passages: int) -> Attributes:
         "gen_ai.rerank.candidate.count": n_passages,
         SPAN_KIND: "RERANKER",
         "reranker.model_name": model,
-        **_server(peer),
+        **server(peer),
     }
 
 
@@ -204,63 +186,6 @@ def rerank(peer: Peer, model: str, reading: Reading, reveal: Reveal | None) -> A
         "rag.rerank.rank_change": moved / max(1, len(after)),
         **documents("reranker.output_documents", after, reveal),
     }
-
-
-def rendered(prompt: Prompt, reveal: Reveal | None) -> Attributes:
-    """The prompt as its template made it."""
-    name, _, version = prompt.template.partition("#")
-    known: dict[str, Attribute] = {
-        "gen_ai.prompt.name": name,
-        "gen_ai.prompt.version": version,
-        SPAN_KIND: "PROMPT",
-        "prompt.id": name,
-        "llm.prompt_template.version": version,
-        "rag.prompt.tokens_est": prompt.n_tokens,
-        "rag.prompt.context_docs": len(prompt.sources),
-        "rag.prompt.sha256": version,
-    }
-    if reveal:
-        question, sources = shown(prompt.question, reveal), [shown(source.text, reveal) for source in prompt.sources]
-        known["llm.prompt_template.variables"] = json.dumps({"question": question, "sources": sources[:MAX_DOCUMENTS]})
-    return known
-
-
-def chat(call: Call, reveal: Reveal | None) -> Attributes:
-    """One call of a chat model, with all of its own retries."""
-    prompt, usage, finished = call.prompt, call.usage, call.finished
-    options = {"max_tokens": prompt.max_tokens, "temperature": prompt.temperature}
-    asked = {name: value for name, value in options.items() if value is not None}
-    known: dict[str, Attribute] = {
-        OPERATION: "chat",
-        PROVIDER: provider(call.peer),
-        REQUEST_MODEL: call.model,
-        "gen_ai.request.stream": True,
-        **{f"gen_ai.request.{name}": value for name, value in asked.items()},
-        "gen_ai.prompt.name": prompt.template.partition("#")[0],
-        SPAN_KIND: "LLM",
-        "llm.model_name": call.model,
-        "llm.provider": provider(call.peer),
-        "llm.system": provider(call.peer),
-        "llm.invocation_parameters": json.dumps(asked),
-        "rag.route.attempt": call.attempt,
-        FALLBACK: call.failed_over is not None,
-        **_server(call.peer),
-    }
-    if call.failed_over is not None:
-        known |= {"rag.route.fallback.from": call.failed_over[0], "rag.route.fallback.reason": call.failed_over[1]}
-    if call.first_chunk_s is not None:
-        known["gen_ai.response.time_to_first_chunk"] = call.first_chunk_s
-    if usage is not None:
-        known |= _usage(usage)
-    if call.cost_usd is not None:
-        known |= {"gen_ai.usage.cost": call.cost_usd, "llm.cost.total": call.cost_usd}
-    if finished is not None:
-        known |= {
-            "gen_ai.response.finish_reasons": (finished.reason,),
-            "llm.finish_reason": finished.reason,
-            RESPONSE_MODEL: finished.model,
-        }
-    return {**known, **messages(prompt.messages, "".join(call.text), reveal)} if reveal else known
 
 
 def batch(report: BatchReport) -> Attributes:
@@ -318,26 +243,11 @@ def provider(peer: Peer) -> str:
     return _GEN_AI_PROVIDERS.get(peer.kind, peer.kind)
 
 
-def _server(peer: Peer) -> Attributes:
+def server(peer: Peer) -> Attributes:
+    """Where it answers, if that is known."""
     known: dict[str, Attribute] = {}
     if peer.address is not None:
         known["server.address"] = peer.address
     if peer.port is not None:
         known["server.port"] = peer.port
     return known
-
-
-def _usage(usage: Usage) -> Attributes:
-    return {
-        INPUT_TOKENS: usage.input_tokens,
-        OUTPUT_TOKENS: usage.output_tokens,
-        "gen_ai.usage.cache_read.input_tokens": usage.cached_tokens,
-        "gen_ai.usage.cache_write.input_tokens": usage.cache_write_tokens,
-        "gen_ai.usage.reasoning.output_tokens": usage.reasoning_tokens,
-        "llm.token_count.prompt": usage.input_tokens,
-        "llm.token_count.completion": usage.output_tokens,
-        "llm.token_count.total": usage.input_tokens + usage.output_tokens,
-        "llm.token_count.prompt_details.cache_read": usage.cached_tokens,
-        "llm.token_count.prompt_details.cache_write": usage.cache_write_tokens,
-        "llm.token_count.completion_details.reasoning": usage.reasoning_tokens,
-    }

@@ -1,16 +1,14 @@
 """The ports with a span around each call. Each wrapper is itself the port; `rag.compose` puts them on."""
 
-import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from functools import partial
 from typing import Protocol
 
-from rag.base.deadline import Clock, Deadline
+from rag.base.deadline import Deadline
 from rag.base.errors import GroundwireError
 from rag.base.ports import (
     Answers,
-    ChatModel,
     Embedder,
     IndexedDocument,
     Page,
@@ -27,25 +25,17 @@ from rag.base.types import (
     AnswerEvent,
     Candidate,
     Filters,
-    Finished,
-    ModelEvent,
     Passage,
-    Prompt,
     Query,
     Recall,
     Role,
     SourcesFound,
-    TextDelta,
-    Usage,
     Work,
 )
 from rag.telemetry import attributes
-from rag.telemetry.attributes import Call, Peer, Reading
+from rag.telemetry.attributes import Peer, Reading
 from rag.telemetry.spans import CURRENT, Span, Tracer, below, end
-from rag.telemetry.told import class_of
 from rag.telemetry.within import within
-
-_CHAT = "chat"
 
 
 class Store(PassageStore, Protocol):
@@ -224,80 +214,3 @@ class TracedReranker:
                 reading = Reading(question=question, before=candidates, after=ordered)
                 span.describe = partial(attributes.rerank, self._peer, self.name, reading)
             return ordered
-
-
-class TracedModel:
-    """A `ChatModel` in the span `chat {model}`: one for all that it does for one prompt, its retries included.
-
-    `price` says what usage costs in USD, where that is known.
-    """
-
-    def __init__(
-        self,
-        model: ChatModel,
-        tracer: Tracer,
-        peer: Peer,
-        price: Callable[[Usage], float | None] = lambda _: None,
-        clock: Clock = time.monotonic,
-    ) -> None:
-        self.name = model.name
-        self._model = model
-        self._tracer = tracer
-        self._peer = peer
-        self._price = price
-        self._clock = clock
-
-    async def stream(self, prompt: Prompt, deadline: Deadline) -> AsyncGenerator[ModelEvent, None]:
-        """See the port."""
-        parent = CURRENT.get()
-        if parent is None:
-            async for event in self._model.stream(prompt, deadline):
-                yield event
-            return
-        call = self._called(prompt, parent)
-        span = self._tracer.begin(f"{_CHAT} {self.name}", "internal" if self._peer.kind == "extractive" else "client")
-        failed: BaseException | None = None
-        started_s = self._clock()
-        try:
-            async with aclosing(within(CURRENT, span, self._model.stream(prompt, deadline))) as events:
-                async for event in events:
-                    if call.first_chunk_s is None:
-                        call.first_chunk_s = self._clock() - started_s
-                    _note(call, event)
-                    yield event
-        except BaseException as error:
-            failed = error
-            raise
-        finally:
-            call.cost_usd = None if call.usage is None else self._price(call.usage)
-            span.describe = partial(attributes.chat, call)
-            end(span, failed)
-
-    def _called(self, prompt: Prompt, parent: Span) -> Call:
-        """The call, with what became of those before it for the same prompt; before the first one stands the prompt."""
-        earlier = [span for span in parent.trace.spans if span.parent_id == parent.id and span.name.startswith(_CHAT)]
-        failed = [
-            (span.name.removeprefix(f"{_CHAT} "), class_of(span.failed))
-            for span in earlier
-            if isinstance(span.failed, Exception)
-        ]
-        if not earlier:
-            rendered = below(parent, f"render_prompt {prompt.template.partition('#')[0]}")
-            rendered.describe = partial(attributes.rendered, prompt)
-        return Call(
-            peer=self._peer,
-            model=self.name,
-            prompt=prompt,
-            attempt=len(earlier),
-            failed_over=failed[-1] if failed else None,
-        )
-
-
-def _note(call: Call, event: ModelEvent) -> None:
-    match event:
-        case TextDelta():
-            call.text.append(event.text)
-        case Usage():
-            call.usage = event
-        case Finished():
-            call.finished = event

@@ -17,11 +17,11 @@ from rag.telemetry.traced import (
     Store,
     TracedAnswers,
     TracedEmbedder,
-    TracedModel,
     TracedReranker,
     TracedRetriever,
     TracedStore,
 )
+from rag.telemetry.traced_models import TracedModel, TracedRoute
 
 
 class Tracing:
@@ -56,6 +56,10 @@ class Tracing:
     def model(self, model: ChatModel, peer: Peer, price: Callable[[Usage], float | None] = lambda _: None) -> ChatModel:
         """The same, traced."""
         return TracedModel(model, self.tracer, peer, price) if self.tracer else model
+
+    def route(self, alias: str, route: ChatModel) -> ChatModel:
+        """The same, traced."""
+        return TracedRoute(alias, route, self.tracer) if self.tracer else route
 
     def _keep(self, trace: Trace) -> None:
         told = finished(trace, self._reveal)

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.govern.redact import Found, find, redactor
+from rag.base.errors import ConfigError
+from rag.govern.redact import Found, find, finder_of, redactor
 from tests.govern.pii import MAKERS, PLAIN, examples
 
 N_EXAMPLES = 300
@@ -68,6 +69,13 @@ def test_a_finder_of_ones_own_is_asked_too() -> None:
         return [Found(at, at + 9, "PERSON")] if at >= 0 else []
 
     assert redactor([people])("Ann Smith <ann@example.com>") == "[PERSON] <[EMAIL]>"
+
+
+def test_a_finder_is_found_by_its_name_and_a_wrong_name_is_an_error_of_the_settings() -> None:
+    assert finder_of("rag.govern.redact:find") is find
+    for place in ("rag.nowhere:find", "rag.govern.redact:nothing"):
+        with pytest.raises(ConfigError, match=r"redaction\.finders"):
+            finder_of(place)
 
 
 def test_overlapping_finds_hide_all_that_either_covers() -> None:

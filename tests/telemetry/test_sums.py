@@ -68,7 +68,7 @@ async def test_the_log_the_metrics_and_the_bill_agree(tmp_path: Path) -> None:
 
         parts = Parts(
             embedder=HashingEmbedder(),
-            transport=lambda _: _opened(provider),
+            transport=lambda _: opened(provider),
             wrap=counted,
             cover=lambda name, model: ToldModel(name, model, tell, lambda _: "ann"),
         )
@@ -117,7 +117,7 @@ def summed(metrics: Metrics, start: str) -> float:
     return sum(float(line.rsplit(" ", 1)[1]) for line in lines if re.match(re.escape(start), line))
 
 
-class _opened:  # noqa: N801 - used like a function
+class opened:  # noqa: N801 - used like a function
     def __init__(self, transport: SimulatedProvider) -> None:
         self.transport = transport
 

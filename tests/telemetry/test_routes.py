@@ -1,0 +1,76 @@
+"""A route is a span of its own: who was asked in turn, what came of it, and each call below it."""
+
+from llm.config import OpenAIConfig
+from llm.edition import Catalogue
+from llm.factory import Parts
+from llm.registry import open_models
+from llm.routing.config import RouteConfig, TargetConfig
+from rag.base.deadline import Deadline
+from rag.bench.upstream.script import Script
+from rag.bench.upstream.transport import SimulatedProvider
+from rag.observation import tried_of
+from rag.telemetry.attributes import Peer
+from rag.telemetry.config import TracingConfig
+from rag.telemetry.finished import FinishedTrace
+from rag.telemetry.traced_models import TRIED
+from rag.telemetry.tracing import Tracing
+from tests.fakes import HashingEmbedder
+from tests.prompts import a_prompt
+from tests.telemetry.recorded import named
+from tests.telemetry.test_sums import opened
+
+ROUTE = RouteConfig(
+    targets=(TargetConfig(model="first"), TargetConfig(model="second")), balancer="cost", max_attempts=3
+)
+
+
+async def routed(*scripts: Script) -> FinishedTrace:
+    """The trace of one call of a route whose targets play the scripts in turn."""
+    kept: list[FinishedTrace] = []
+    tracing = Tracing(TracingConfig(sample=0.0), str, kept.append)
+    assert tracing.tracer is not None
+    provider = SimulatedProvider(queue=[*scripts])
+    peer = Peer(kind="openai", address="upstream", port=80)
+
+    def note(report) -> None:
+        tried = TRIED.get()
+        assert tried is not None
+        tried.append(tried_of(report))
+
+    parts = Parts(
+        embedder=HashingEmbedder(),
+        transport=lambda _: opened(provider),
+        wrap=lambda *named_model: tracing.model(named_model[2], peer),
+        cover=tracing.route,
+    )
+    configs = {name: OpenAIConfig(base_url="http://upstream/v1", model=name) for name in ("first", "second")}
+    async with open_models(Catalogue(models=configs, routes={"route": ROUTE}), parts, note) as models:
+        with tracing.tracer.request("POST /v1/chat/completions", "server") as root:
+            root.trace.notable = True
+            async for _ in models["route"].stream(a_prompt("When?", "In 1889."), Deadline.after(30)):
+                pass
+    return kept[0]
+
+
+async def test_a_route_tells_who_answered() -> None:
+    trace = await routed(Script(n_tokens=3))
+    (route,), (chat,) = named(trace, "route"), named(trace, "chat")
+    assert chat.parent_id == route.span_id
+    assert route.attributes["rag.route.policy"] == "route"
+    assert set(route.attributes["rag.route.candidates"]) == {"first", "second"}
+    assert route.attributes["rag.route.selected"] == chat.attributes["gen_ai.request.model"]
+    assert (route.attributes["rag.route.attempts"], route.attributes["rag.route.fallback"]) == (1, False)
+    assert len(named(trace, "render_prompt")) == 1
+
+
+async def test_a_fallback_is_told_with_who_failed_and_how() -> None:
+    trace = await routed(Script(fault="overloaded"), Script(n_tokens=3))
+    (route,), (first, second) = named(trace, "route"), named(trace, "chat")
+    assert {first.parent_id, second.parent_id} == {route.span_id}
+    assert (route.attributes["rag.route.attempts"], route.attributes["rag.route.fallback"]) == (2, True)
+    assert route.attributes["rag.route.fallback.from"] == first.attributes["gen_ai.request.model"]
+    assert route.attributes["rag.route.fallback.reason"] == "overload"
+    assert route.error is None
+    assert first.error is not None
+    assert second.attributes["rag.route.attempt"] == 1
+    assert second.attributes["rag.route.fallback.from"] == first.attributes["gen_ai.request.model"]
