@@ -22,8 +22,13 @@ from rag.index.factory import INDEX
 OURS = "groundwire"
 PEERS = ("threads", "sentence-transformers", HAYSTACK)
 TOP_K = 5
-PATIENT = {"RAG__LIMITS__MAX_WAIT_S": "600", "RAG__LIMITS__REQUEST_TIMEOUT_S": "600"}
-"""Settings under which everyone is answered, however late: a server that refuses is not slower than one that waits."""
+PATIENT = {
+    "RAG__LIMITS__DEGRADE_WAIT_S": "600",
+    "RAG__LIMITS__MAX_WAIT_S": "600",
+    "RAG__LIMITS__MAX_IN_FLIGHT": "100000",
+    "RAG__LIMITS__REQUEST_TIMEOUT_S": "600",
+}
+"""Settings under which everyone is answered in full, however late: one that refuses or does less is not comparable."""
 
 
 class Setup(Struct, frozen=True, kw_only=True):

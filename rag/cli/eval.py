@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from rag.cli import options
 from rag.cli.main import run
+from rag.govern.limits import patient
 from rag.settings import Settings
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ async def _retrieval(
     from rag.evals import retrieval as evals
 
     with TemporaryDirectory(prefix="groundwire-eval-") as passing:
-        settings = replace(settings, data_dir=keep or Path(passing))
+        settings = replace(settings, data_dir=keep or Path(passing), limits=patient(settings.limits))
         report = await _measured(settings, collection, in_flight, quiet=as_json)
     changes = evals.compared(report, then) if then else evals.against_lower_stages(report)
     if as_json:
@@ -141,7 +142,8 @@ async def _abstention(settings: Settings, collection: "Collection", seed: int, *
         TemporaryDirectory(prefix="groundwire-eval-") as passing,
         Progress(disable=as_json, transient=True) as progress,
     ):
-        async with open_services(replace(settings, data_dir=Path(passing)), KeyRing()) as services:
+        alone = replace(settings, data_dir=Path(passing), limits=patient(settings.limits))
+        async with open_services(alone, KeyRing()) as services:
             indexing = progress.add_task("indexing", total=None)
             await evals.index_without(
                 collection, withheld, services.library.indexer, lambda _: progress.advance(indexing)

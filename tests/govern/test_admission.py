@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from rag.base.errors import LoadError, Overloaded, QuotaExceeded
 from rag.govern.admission import KNOWN, MAX_LOOKS, QUEUED, QUEUED_S, Admission, Permit
-from rag.govern.limits import Limits
+from rag.govern.limits import Limits, patient
 
 
 class Server(Struct, frozen=True, kw_only=True):
@@ -235,3 +235,12 @@ def test_looks_into_the_memory_are_as_many_as_were_served() -> None:
     assert sum(admission.grants_a_look() for _ in range(50)) == MAX_LOOKS
     served_in(0.001, admission, clock)
     assert [admission.grants_a_look() for _ in range(2)] == [True, False]
+
+
+def test_who_measures_is_never_refused_nor_given_less() -> None:
+    clock = [0.0]
+    admission = Admission(patient(Limits()), clock=lambda: clock[0])
+    for _ in range(KNOWN):
+        served_in(100.0, admission, clock)
+    with ExitStack() as inside:
+        assert {inside.enter_context(admission.admitted("a")) for _ in range(1_000)} == {"full"}
