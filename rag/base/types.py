@@ -304,6 +304,7 @@ class Recall(Struct, frozen=True, kw_only=True):
     age_s: float | None = None
     similarity: float | None = None
     rejected_by: str | None = None
+    question: str | None = None
     saved_s: float | None = None
     saved_usd: float | None = None
 

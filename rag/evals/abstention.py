@@ -13,7 +13,7 @@ from ingest.pipeline import Indexer, Progress
 from rag.base.deadline import Deadline
 from rag.base.errors import BadDependency, ConfigError
 from rag.base.ports import Answers
-from rag.base.types import Answer, Answered, Query
+from rag.base.types import Answer, Answered, CacheMode, Query
 from rag.evals.collection import Collection
 from rag.evals.metrics import roc_area
 from rag.evals.retrieval import PARALLEL, READER, TENANT, TIMEOUT_S, URI_PREFIX, drafts
@@ -84,9 +84,9 @@ async def score_abstention(
     )
 
 
-async def answer_of(answerer: Answers, question: str) -> Answer:
+async def answer_of(answerer: Answers, question: str, cache: CacheMode = "off") -> Answer:
     """The whole answer to one question of a collection."""
-    query = Query(text=question, principal=READER, request_id="eval", cache="off")
+    query = Query(text=question, principal=READER, request_id="eval", cache=cache)
     async with aclosing(answerer.answer(query, Deadline.after(TIMEOUT_S), stream=False)) as events:
         async for event in events:
             if isinstance(event, Answered):

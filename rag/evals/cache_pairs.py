@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
+from cache.gates import refused_by
+
 Slots = Mapping[str, Sequence[str]]
 
 _SLOTS: Slots = {
@@ -227,3 +229,24 @@ def paraphrases(question: str) -> list[str]:
     if bare.startswith("In what year "):
         forms.append("In which year " + bare[13:] + "?")
     return [form for form in forms if form != question]
+
+
+class GeneratedScores(Struct, frozen=True, kw_only=True):
+    """Pairs that only look alike and pass the gates, and paraphrases that do not."""
+
+    adversarial: int
+    adversarial_served: int
+    paraphrases: int
+    paraphrases_refused: int
+
+
+def score_generated(seed: int, n_pairs: int = 6_000) -> GeneratedScores:
+    """Generates pairs and holds the gates against them."""
+    pairs = adversarial_pairs(n_pairs, seed)
+    forms = [(pair.one, form) for pair in pairs[: n_pairs // 10] for form in paraphrases(pair.one)]
+    return GeneratedScores(
+        adversarial=len(pairs),
+        adversarial_served=sum(refused_by(pair.one, pair.other) is None for pair in pairs),
+        paraphrases=len(forms),
+        paraphrases_refused=sum(refused_by(question, form) is not None for question, form in forms),
+    )

@@ -42,7 +42,7 @@ class Collection(msgspec.Struct, frozen=True, kw_only=True):
 
 def open_collection(folder: Path) -> Collection:
     """The collection in `folder`. Raises ConfigError that names what is missing or malformed."""
-    qrels = _read_qrels(folder)
+    qrels = read_qrels(folder)
     texts = {line.id: line.text for line in _lines(folder / "queries.jsonl", QueryLine)}
     judged = {
         query: grades for query, grades in qrels.items() if query in texts and any(g > 0 for g in grades.values())
@@ -56,7 +56,7 @@ def open_collection(folder: Path) -> Collection:
     return Collection(name=folder.resolve().name, corpus=corpus, queries=queries, qrels=judged)
 
 
-def _read_qrels(folder: Path) -> dict[str, dict[str, int]]:
+def read_qrels(folder: Path) -> dict[str, dict[str, int]]:
     """BEIR keeps them in qrels/test.tsv; flat folders call the file qrels.test.tsv."""
     for file in (folder / "qrels" / "test.tsv", folder / "qrels.test.tsv"):
         if file.is_file():

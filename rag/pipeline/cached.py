@@ -169,6 +169,7 @@ class CachedAnswerer:
             tier=tier,
             age_s=hit.age_s,
             similarity=hit.similarity,
+            question=hit.entry.question.text if tier == "semantic" else None,
             saved_s=hit.entry.cost_s,
             saved_usd=hit.entry.cost_usd,
         )

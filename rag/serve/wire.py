@@ -162,6 +162,7 @@ class RecallBody(Struct, frozen=True, kw_only=True):
     age_s: float | None
     similarity: float | None
     rejected_by: str | None
+    question: str | None
     saved_s: float | None
     saved_usd: float | None
 
