@@ -293,10 +293,9 @@ class Lineage(Struct, frozen=True, kw_only=True):
 
 
 class Recall(Struct, frozen=True, kw_only=True):
-    """What the answer cache had to do with an answer.
+    """What the answer cache had to do with an answer; on a miss, what is known of the nearest and `rejected_by` what.
 
-    On a hit `age_s` is the age of the kept answer, and `saved_s` and `saved_usd` are what making it had cost, where
-    that is known. `similarity` of the nearest kept question is told on misses too, with why that was `rejected_by`.
+    `question` is the kept one where it was worded otherwise; `saved_*` is what making the answer cost, where known.
     """
 
     status: CacheStatus = "off"
