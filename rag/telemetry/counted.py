@@ -6,7 +6,7 @@ from contextlib import aclosing
 
 from rag.base.deadline import Clock, Deadline
 from rag.base.ports import ChatModel
-from rag.base.types import ModelEvent, Prompt, TextDelta, Usage
+from rag.base.types import Finished, ModelEvent, Prompt, TextDelta, Usage
 from rag.telemetry import names
 from rag.telemetry.attributes import Peer, provider
 from rag.telemetry.metrics import Metrics
@@ -93,8 +93,9 @@ class ToldModel:
             async with aclosing(within(SPENT, spent, self._model.stream(prompt, deadline))) as events:
                 async for event in events:
                     ttft_s = ttft_s if ttft_s is not None else self._clock() - started_s
+                    if isinstance(event, Finished):  # after it readers may leave
+                        outcome = "answered"
                     yield event
-            outcome = "answered"
         except Exception as fault:
             outcome, error = outcome_of_error(fault), class_of(fault)
             raise

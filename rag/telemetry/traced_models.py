@@ -134,8 +134,8 @@ def _calls_below(parent: Span) -> list[Span]:
 
 
 def _tell_prompt(prompt: Prompt, parent: Span) -> None:
-    """The prompt was rendered just before the first call that it was rendered for."""
-    if not _calls_below(parent):
+    """The prompt was rendered just before the first call that it was rendered for; a caller's own was not rendered."""
+    if "#" in prompt.template and not _calls_below(parent):
         rendered = below(parent, f"render_prompt {prompt.template.partition('#')[0]}")
         rendered.describe = partial(model_attributes.rendered, prompt)
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 
+import httpx
 import pytest
 
 from llm.config import OpenAIConfig
@@ -12,7 +13,9 @@ from llm.remote import RemoteModel
 from rag.base.deadline import Deadline
 from rag.base.errors import BadDependency, Unavailable
 from rag.base.types import Finished, TextDelta
+from rag.infer import transport as net
 from rag.infer.transport import open_transport
+from rag.telemetry.spans import Tracer
 from tests.prompts import a_prompt
 
 pytestmark = pytest.mark.sockets
@@ -117,3 +120,17 @@ async def test_a_port_where_nobody_listens_is_unavailable(unused_tcp_port):
     async with open_transport(1) as transport:
         with pytest.raises(Unavailable, match="cannot be reached"):
             [event async for event in RemoteModel(OpenAIWire(config), transport).stream(PROMPT, Deadline.after(10))]
+
+
+async def test_a_request_carries_the_trace_that_it_belongs_to() -> None:
+    seen = []
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        seen.append(request.headers.get("traceparent"))
+        return httpx.Response(200)
+
+    transport = httpx.MockTransport(respond)
+    with Tracer(lambda _: None).request("root", "server") as span:
+        await net.send(transport, httpx.Request("GET", "http://up/"), "it")
+    await net.send(transport, httpx.Request("GET", "http://up/"), "it")
+    assert seen == [f"00-{span.trace.id:032x}-{span.id:016x}-01", None]

@@ -1,6 +1,7 @@
 """Three who count the same calls say the same: the request log, the metrics, and the provider who sends the bill."""
 
 import re
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from llm.registry import open_models
 from llm.routing.config import RouteConfig, TargetConfig
 from llm.tariff import tariff_of
 from rag.base.deadline import Deadline
+from rag.base.types import Finished
 from rag.bench.upstream.script import Script
 from rag.bench.upstream.transport import SimulatedProvider
 from rag.pipeline.answer import Answerer
@@ -89,14 +91,19 @@ async def test_the_log_the_metrics_and_the_bill_agree(tmp_path: Path) -> None:
                 async for _ in answers.answer(query, Deadline.after(30), stream=False):
                     pass
             for _ in range(N_CALLED):
-                async for _ in models["route"].stream(a_prompt("When?", "In 1889."), Deadline.after(30)):
-                    pass
+                async with aclosing(
+                    models["route"].stream(a_prompt("When?", "In 1889."), Deadline.after(30))
+                ) as events:
+                    async for event in events:
+                        if isinstance(event, Finished):  # as the gateway does, which reads no further
+                            break
         await log.flush()
         records = await database.run(lambda connection: requests.following(connection, 10_000))
     assert [record.kind for record in records].count("chat") == N_CALLED, (
         "and those within a question are not told twice"
     )
     assert len(records) == N_ASKED + N_CALLED
+    assert {record.outcome for record in records} == {"answered"}
     billed = {
         "input": sum(totals.input_tokens for totals in provider.bill.totals.values()),
         "output": sum(totals.output_tokens for totals in provider.bill.totals.values()),
