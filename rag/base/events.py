@@ -1,20 +1,24 @@
-"""A model's events as what they mostly are: a generator that can be closed."""
+"""A model's events, and how to be done with them."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
-from rag.base.deadline import Deadline
-from rag.base.ports import ChatModel
-from rag.base.types import ModelEvent, Prompt
+from rag.base.types import ModelEvent
 
 
-async def events_of(model: ChatModel, prompt: Prompt, deadline: Deadline) -> AsyncGenerator[ModelEvent, None]:
-    """The events; closing this closes the model's stream too, which an iterator need not be able to do by itself."""
-    events = model.stream(prompt, deadline)
-    try:
-        async for event in events:
-            yield event
-    finally:
-        await close(events)
+class Closing:
+    """Closes a model's stream when the block ends, as `contextlib.aclosing` does for generators.
+
+    The events pass untouched: a generator around them would cost a step for each.
+    """
+
+    def __init__(self, events: AsyncIterator[ModelEvent]) -> None:
+        self._events = events
+
+    async def __aenter__(self) -> AsyncIterator[ModelEvent]:
+        return self._events
+
+    async def __aexit__(self, *_: object) -> None:
+        await close(self._events)
 
 
 async def close(events: AsyncIterator[ModelEvent]) -> None:

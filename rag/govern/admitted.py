@@ -1,10 +1,9 @@
 """A model of this process, whose work counts among what is worked on."""
 
 from collections.abc import AsyncIterator
-from contextlib import aclosing
 
 from rag.base.deadline import Deadline
-from rag.base.events import events_of
+from rag.base.events import Closing
 from rag.base.ports import ChatModel
 from rag.base.types import ModelEvent, Prompt
 from rag.govern.admission import Admission
@@ -21,6 +20,6 @@ class AdmittedModel:
     async def stream(self, prompt: Prompt, deadline: Deadline) -> AsyncIterator[ModelEvent]:
         """See the port."""
         with self._admission.continued(prompt.tenant):
-            async with aclosing(events_of(self._model, prompt, deadline)) as events:
+            async with Closing(self._model.stream(prompt, deadline)) as events:
                 async for event in events:
                     yield event

@@ -6,7 +6,6 @@ import math
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -15,7 +14,7 @@ from msgspec.structs import replace
 from rag.base.chat import ReasoningDelta, ToolCallDelta
 from rag.base.deadline import Clock, Deadline
 from rag.base.errors import BudgetExceeded, Forbidden, GroundwireError, for_the_log
-from rag.base.events import events_of
+from rag.base.events import Closing
 from rag.base.ports import ChatModel
 from rag.base.types import ModelEvent, Prompt, TextDelta, Usage
 from rag.govern.accounts import AccountBook
@@ -73,14 +72,12 @@ class BudgetedModel:
         """The model's own name."""
         return self._model.name
 
-    async def stream(self, prompt: Prompt, deadline: Deadline) -> AsyncIterator[ModelEvent]:
+    def stream(self, prompt: Prompt, deadline: Deadline) -> AsyncIterator[ModelEvent]:
         """See the port. Raises also BudgetExceeded, and Forbidden for a model without a price under a budget."""
         accounts = [one for one in self._book.of(prompt.key_id) if one.allowance.budget_microusd is not None]
-        if not accounts:
-            async with aclosing(events_of(self._model, prompt, deadline)) as events:
-                async for event in events:
-                    yield event
-            return
+        return self._paid(accounts, prompt, deadline) if accounts else self._model.stream(prompt, deadline)
+
+    async def _paid(self, accounts: list[Account], prompt: Prompt, deadline: Deadline) -> AsyncIterator[ModelEvent]:
         if self._tariff is None:
             raise Forbidden(
                 f"the account '{accounts[0].name}' has a budget, and nobody knows what the model '{self.name}' costs; "
@@ -90,7 +87,7 @@ class BudgetedModel:
         reservation = await self._reserved(accounts, self._tariff.bound(prompt), deadline)
         call = _Call(self._tariff, prompt)
         try:
-            async with aclosing(events_of(self._model, prompt, deadline)) as events:
+            async with Closing(self._model.stream(prompt, deadline)) as events:
                 async for event in events:
                     call.take(event)
                     yield event

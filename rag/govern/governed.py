@@ -2,11 +2,10 @@
 
 import logging
 from collections.abc import AsyncIterator
-from contextlib import aclosing
 
 from rag.base.deadline import Deadline
 from rag.base.errors import GroundwireError, for_the_log
-from rag.base.events import events_of
+from rag.base.events import Closing
 from rag.base.ports import ChatModel
 from rag.base.types import ModelEvent, Prompt, Usage
 from rag.govern.accounts import AccountBook
@@ -30,18 +29,21 @@ class GovernedModel:
         """The model's own name."""
         return self._model.name
 
-    async def stream(self, prompt: Prompt, deadline: Deadline) -> AsyncIterator[ModelEvent]:
+    def stream(self, prompt: Prompt, deadline: Deadline) -> AsyncIterator[ModelEvent]:
         """See the port. Raises also Forbidden and QuotaExceeded.
 
         Taken are the tokens of the prompt and all that may be written; what was not written is given back.
         """
         accounts = self._book.of(prompt.key_id)
+        return self._metered(accounts, prompt, deadline) if accounts else self._model.stream(prompt, deadline)
+
+    async def _metered(self, accounts: Accounts, prompt: Prompt, deadline: Deadline) -> AsyncIterator[ModelEvent]:
         permit_model(accounts, self._alias)
         taken = prompt.n_tokens + (prompt.max_tokens or 0)
         await self._meters.take(accounts, "tokens", taken)
         used = 0
         try:
-            async with aclosing(events_of(self._model, prompt, deadline)) as events:
+            async with Closing(self._model.stream(prompt, deadline)) as events:
                 async for event in events:
                     if isinstance(event, Usage):
                         used = event.input_tokens + event.output_tokens
