@@ -37,8 +37,8 @@ class Run(Struct, frozen=True, kw_only=True):
 
     @property
     def is_void(self) -> bool:
-        """One unexpected error and nothing of it counts."""
-        return bool(self.result.errors)
+        """One unexpected error and nothing of it counts; nor does a run too short for a single reply."""
+        return bool(self.result.errors) or self.figures.latency is None
 
     @property
     def figures(self) -> Figures:
@@ -117,7 +117,7 @@ def ratios(runs: Sequence[Run]) -> list[Ratio]:
     """The first server held against each of the others: throughput, p50 and p95."""
     found: list[Ratio] = []
     first = runs[0].server if runs else ""
-    sound = [run for run in runs if not run.is_void and run.figures.latency]
+    sound = [run for run in runs if not run.is_void]
     pairs = {(run.level, run.load, run.server): None for run in sound if run.server != first}
     for _, load, other in sorted(pairs, key=lambda pair: pair[0]):
         for what in ("per_s", "p50", "p95"):

@@ -101,7 +101,8 @@ def show(report: Report) -> None:
         )
     for run in report.runs:
         if run.is_void:
-            console.print(f"void: {run.server}, {run.load}, run {run.repeat + 1}: {run.result.errors}", highlight=False)
+            why = run.result.errors or "nothing was answered in time: give it more --seconds"
+            console.print(f"void: {run.server}, {run.load}, run {run.repeat + 1}: {why}", highlight=False)
     busiest = max((run.result.generator_load for run in report.runs), default=0.0)
     console.print(f"the load generator used at most {100 * busiest:.0f} % of one core", highlight=False)
     for note in report.notes:

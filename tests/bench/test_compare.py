@@ -1,6 +1,7 @@
 import os
 from xml.etree import ElementTree as ET
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -48,6 +49,14 @@ def test_a_ratio_is_ours_over_theirs_and_within_its_bounds():
     assert by["per_s"].low <= by["per_s"].value <= by["per_s"].high
     assert by["p95"].value < 1
     assert by["per_s"].other == "theirs"
+
+
+def test_a_run_without_a_reply_is_void():
+    run = a_run("ours", 100)
+    figures = msgspec.structs.replace(run.figures, latency=None, n_good=0, per_s=0.0)
+    silent = msgspec.structs.replace(run, result=msgspec.structs.replace(run.result, lanes=(figures,)))
+    assert silent.is_void
+    assert ratios([run, msgspec.structs.replace(silent, server="theirs")]) == []
 
 
 def test_nothing_sound_gives_no_ratio():
