@@ -3,8 +3,6 @@
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import PurePosixPath
-from urllib.parse import unquote, urlsplit
 
 import msgspec
 from msgspec import Struct
@@ -13,9 +11,9 @@ from rag.base.errors import PermanentIngestError
 from rag.base.ids import digest, document_id
 from rag.base.pages import Pages
 from rag.base.text import normalised
+from rag.base.titles import name_of
 from rag.base.types import EVERYONE, Document, Metadata, Scalar
 
-_SCHEME = re.compile("[a-z][a-z0-9+.-]*://")
 _HALF_PAIR = re.compile("[\ud800-\udfff]")
 
 
@@ -63,13 +61,6 @@ def document_of(draft: Draft, tenant: str, recipe: str) -> Document:
         source=draft.source,
         pages=draft.pages,
     )
-
-
-def name_of(uri: str) -> str:
-    """What a document is called that has no title: the last part of the path in its uri."""
-    parts = urlsplit(uri) if _SCHEME.match(uri) else None
-    path = unquote(parts.path if parts else uri)
-    return PurePosixPath(path).name or uri
 
 
 def _clean(text: str) -> str:

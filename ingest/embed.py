@@ -7,13 +7,10 @@ import numpy as np
 from msgspec import Struct
 
 from ingest.config import IngestConfig
-from ingest.draft import name_of
 from rag.base.errors import GroundwireError, LoadError
 from rag.base.ports import Embedder, Vectors
+from rag.base.titles import headed
 from rag.base.types import Chunk, Document, Work
-
-PREFIX_CHARS = 160
-"""What title and headings may take; with 200 tokens of text that stays within the 256 of a MiniLM."""
 
 N_CALLS = 2
 """Embedder calls in flight: while one batch is computed the next one waits in the embedder's queue."""
@@ -40,9 +37,7 @@ def passage_text(document: Document, chunk: Chunk, config: IngestConfig) -> str:
     """What is embedded for a chunk: the title that its document gives itself and its headings on one line, its text."""
     if not config.embed_headings:
         return chunk.text
-    title = [] if document.title == name_of(document.uri) else [document.title]
-    places = [*title, *(heading for heading in chunk.headings if heading not in title)]
-    return f"{' > '.join(places)[:PREFIX_CHARS]}\n{chunk.text}" if places else chunk.text
+    return headed(chunk.text, document.uri, document.title, chunk.headings)
 
 
 class BulkEmbedder:

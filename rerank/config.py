@@ -20,7 +20,7 @@ class OnnxRerankConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """A cross-encoder in this process: a shipped name, a local folder, or a hub id that was exported here."""
 
     model: str = "rerank-minilm-l6"
-    depth: Depth = 20
+    depth: Depth = 15
     """How many candidates are read; the others follow in fused order."""
     weight: Share = 0.5
     """The share of the cross-encoder's score in the blend with the fused one."""
@@ -35,7 +35,7 @@ class HttpRerankConfig(Endpoint, frozen=True, kw_only=True, tag_field="kind", ta
 
     dialect: Dialect = "cohere"
     revision: str = ""
-    depth: Depth = 20
+    depth: Depth = 15
     weight: Share = 0.5
     remembered_pairs: Pairs = 20_000
     batch_passages: Annotated[int, Meta(ge=1, le=1000)] = 32

@@ -3,13 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
 from typing import assert_never
 
 from rag.base.ports import Reranker
 from rag.telemetry.report import BatchReport
-from rerank.blend import weight_for
+from rerank.blend import Blend
 from rerank.blended import BlendingReranker
 from rerank.config import HttpRerankConfig, NoRerankConfig, OnnxRerankConfig, RerankConfig
 from rerank.none import NoReranker
@@ -32,9 +31,9 @@ async def open_reranker(
             folder = open_model(config.model, "rerank", models_dir)
             model = await asyncio.to_thread(OnnxModel.load, folder, config.n_sessions, on_batch)
             try:
-                scorer = SharedScorer(OnnxScorer(model), config.remembered_pairs)
-                weigh = partial(weight_for, weight=config.weight)
-                yield BlendingReranker(scorer, depth=config.depth, weigh=weigh)
+                shared = SharedScorer(OnnxScorer(model), config.remembered_pairs)
+                blend = Blend(weight=config.weight, temperature=folder.card.temperature)
+                yield BlendingReranker(shared, blend, depth=config.depth)
             finally:
                 await model.aclose()
         case HttpRerankConfig():
@@ -45,11 +44,7 @@ async def open_reranker(
             async with open_transport(config.max_connections) as transport:
                 remote = HttpScorer(config, Remote(config, "rerank", transport))
                 shared = SharedScorer(remote, config.remembered_pairs)
-                yield BlendingReranker(
-                    shared,
-                    depth=config.depth,
-                    weigh=lambda _: config.weight,
-                    scores_are_logits=config.dialect == "tei",
-                )
+                blend, logits = Blend(weight=config.weight), config.dialect == "tei"
+                yield BlendingReranker(shared, blend, depth=config.depth, scores_are_logits=logits)
         case _:
             assert_never(config)

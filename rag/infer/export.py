@@ -65,6 +65,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     precision: Precision = "int8"
     query_prefix: str | None = None
     passage_prefix: str | None = None
+    temperature: float | None = None
     metrics: Mapping[str, Any] = msgspec.field(default_factory=dict)
     training: Mapping[str, Any] = msgspec.field(default_factory=dict)
     credits: Sequence[Mapping[str, str]] = ()
@@ -236,7 +237,8 @@ def make_card(source: Source, recipe: Recipe, parity: Mapping[str, float], targe
         "query_prefix": source.query_prefix if recipe.query_prefix is None else recipe.query_prefix,
         "passage_prefix": source.passage_prefix if recipe.passage_prefix is None else recipe.passage_prefix,
         "precision": CARD_PRECISION[recipe.precision], "output_depends_on_batch": False,
-        "padding_side": "right", "inputs": list(source.inputs), "output": source.output, "parity": dict(parity),
+        "temperature": recipe.temperature, "padding_side": "right",
+        "inputs": list(source.inputs), "output": source.output, "parity": dict(parity),
         "metrics": dict(recipe.metrics), "training": dict(recipe.training),
         "credits": [dict(credit) for credit in recipe.credits],
     }  # fmt: skip  # a long list of plain fields reads better unexploded

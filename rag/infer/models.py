@@ -32,6 +32,8 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
     query_prefix: str = ""
     passage_prefix: str = ""
     precision: str = "fp32"
+    temperature: float | None = None
+    """Of a cross-encoder: by what to divide its scores so that their softmax tells how sure it is of each passage."""
     output_depends_on_batch: bool = False
     """True for dynamic int8: its activation scales come from the whole batch, so its rows must run alone."""
     metrics: dict[str, Any] = {}

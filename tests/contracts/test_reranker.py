@@ -14,6 +14,7 @@ from rag.base.ports import Reranker
 from rag.base.types import Candidate, Work
 from rag.infer.models import shipped_models
 from rag.infer.remote import Remote
+from rerank.blend import Blend
 from rerank.blended import BlendingReranker
 from rerank.config import HttpRerankConfig, OnnxRerankConfig
 from rerank.factory import open_reranker
@@ -49,9 +50,8 @@ def remote(dialect: Dialect) -> Reranker:
         base_url="http://upstream/v1", model="m", dialect=dialect, depth=4, batch_passages=3, max_attempts=1
     )
     scorer = HttpScorer(config, Remote(config, "rerank", httpx.MockTransport(rerank_server)))
-    return BlendingReranker(
-        scorer, depth=config.depth, weigh=lambda _: config.weight, scores_are_logits=dialect == "tei"
-    )
+    logits = dialect == "tei"
+    return BlendingReranker(scorer, Blend(weight=config.weight), depth=config.depth, scores_are_logits=logits)
 
 
 @pytest.fixture(params=["none", "fake", "shipped", "cohere", "tei"])

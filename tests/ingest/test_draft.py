@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.draft import Draft, document_of, filterable, name_of
+from ingest.draft import Draft, document_of, filterable
 from rag.base.errors import PermanentIngestError
 from rag.base.types import Document
 
@@ -61,7 +61,6 @@ def test_an_instant_that_utc_cannot_tell_is_refused() -> None:
     ],
 )
 def test_a_document_without_a_title_is_named_after_its_uri(uri: str, name: str) -> None:
-    assert name_of(uri) == name
     assert document(uri=uri).title == name
 
 

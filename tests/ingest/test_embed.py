@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from ingest.chunk import chunk
 from ingest.config import IngestConfig
 from ingest.draft import Draft, document_of
-from ingest.embed import PREFIX_CHARS, BulkEmbedder, Chunked, Embedded, passage_text
+from ingest.embed import BulkEmbedder, Chunked, Embedded, passage_text
 from tests.fakes import HashingEmbedder
 from tests.indexing import TOKENIZER, work
 
@@ -45,8 +45,3 @@ def test_title_and_headings_go_before_the_text(draft: dict[str, str], expected: 
     last = made.chunks[-1]
     assert passage_text(made.document, last, CONFIG) == expected + last.text
     assert passage_text(made.document, last, IngestConfig(embed_headings=False)) == last.text
-
-
-def test_a_long_title_leaves_room_for_the_text() -> None:
-    made = chunked("doc:a", "It sat.", title="cat " * 500)
-    assert len(passage_text(made.document, made.chunks[0], CONFIG)) <= PREFIX_CHARS + 1 + len("It sat.")

@@ -8,6 +8,7 @@ from rag.base.deadline import Deadline
 from rag.base.errors import BadDependency, Unavailable
 from rag.base.types import Work
 from rag.infer.remote import Remote
+from rerank.blend import Blend
 from rerank.blended import BlendingReranker
 from rerank.config import HttpRerankConfig
 from rerank.http import HttpScorer
@@ -25,7 +26,7 @@ def scorer(handler, **changes) -> HttpScorer:
 
 
 def reranker(handler, **changes) -> BlendingReranker:
-    return BlendingReranker(scorer(handler, **changes), depth=3, weigh=lambda _: 1.0)
+    return BlendingReranker(scorer(handler, **changes), Blend(weight=1.0), depth=3)
 
 
 @pytest.mark.parametrize("dialect", ["cohere", "tei"])

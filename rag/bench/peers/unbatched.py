@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,7 +30,7 @@ from rag.index.retriever import SearchesInBatches
 from rag.infer.models import ModelFolder, open_model
 from rag.pipeline.search import Searcher
 from rag.settings import Settings
-from rerank.blend import weight_for
+from rerank.blend import Blend
 from rerank.blended import BlendingReranker
 from rerank.config import OnnxRerankConfig
 
@@ -105,11 +104,14 @@ async def open_unbatched(settings: Settings, models: Models) -> AsyncIterator[Se
         elsewhere = msgspec.structs.replace(settings, data_dir=Path(blank))
         async with opened as store, open_services(elsewhere, KeyRing()) as services:
             in_thread = _InThread(threads, models)
-            weight = settings.reranker.weight if isinstance(settings.reranker, OnnxRerankConfig) else 0.5
-            depth = settings.reranker.depth if isinstance(settings.reranker, OnnxRerankConfig) else 20
-            reranker = BlendingReranker(in_thread, depth=depth, weigh=partial(weight_for, weight=weight))
-            searcher = Searcher(in_thread, _OneByOne(store), reranker, settings.answer)
+            searcher = Searcher(in_thread, _OneByOne(store), _reranker(in_thread, settings), settings.answer)
             yield replace(services, searcher=searcher)
+
+
+def _reranker(in_thread: "_InThread", settings: Settings) -> BlendingReranker:
+    config = settings.reranker if isinstance(settings.reranker, OnnxRerankConfig) else OnnxRerankConfig()
+    card = open_model(config.model, "rerank", settings.models_dir).card
+    return BlendingReranker(in_thread, Blend(weight=config.weight, temperature=card.temperature), depth=config.depth)
 
 
 class _InThread:
