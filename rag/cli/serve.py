@@ -40,6 +40,11 @@ def command(ctx: click.Context, host: str | None, port: int | None) -> None:
     run(_serve(read, options.file_of(ctx), token), loop=uvloop.new_event_loop)
 
 
+SWITCH_S = 0.001
+"""How long a thread may keep the interpreter from the event loop: with Python's 5 ms an event waited 95 to 211 ms in
+the worst of a hundred cases, with this 64 to 103, for some 2 % more CPU (2 cores, 32 searches, 2026-11-23)."""
+
+
 async def _serve(read: Callable[[], Settings], file: Path | None, token: str) -> int:
     from rag.cli.connection import ServerState, remove_state, write_state
     from rag.compose import open_services
@@ -53,6 +58,7 @@ async def _serve(read: Callable[[], Settings], file: Path | None, token: str) ->
         async with open_services(settings, keys, read) as services, following(services.reloader, *files):
             yield services
 
+    sys.setswitchinterval(SWITCH_S)
     settings = read()
     configure(settings.logs, sys.stderr)
     files = [file for file in (file, settings.auth.keys_file) if file is not None]

@@ -28,7 +28,7 @@ from rag.govern.limits import Limits
 QUEUED: Final = 12
 QUEUED_S: Final = 0.06
 """How many may wait when crowded, or for how long if those are more: what fills the next batch while one runs. With 14
-clients `/search` ends 80 % of what it does with 64, with 27 of them 92 % (2 cores, 2026-11)."""
+clients `/search` needs a third more CPU for each than with 64, with 32 of them 5 % more (2 cores, 2026-11-23)."""
 
 SHRINK: Final = 0.95
 GROW: Final = 1.05

@@ -22,7 +22,7 @@ from rag.pipeline.rewrite import standalone
 _log = logging.getLogger(__name__)
 
 FEWER: Final = 8
-"""Candidates that are reranked under pressure: two fifths of the work, and most of what reranking gains is there."""
+"""Candidates that are reranked under pressure: two fifths of what the shipped cross-encoder reads otherwise."""
 
 Admit = Callable[[str], AbstractContextManager[Effort]]
 """Lets work of a tenant in and says with how much effort. Raises Overloaded, QuotaExceeded."""

@@ -1,7 +1,7 @@
 """Before the application: whoever finds no room is refused at once, and large bodies wait outside until they fit.
 
-Around the application and not in it, because a refusal must cost next to nothing when it is needed most: 30 µs of CPU
-here, 600 µs through routing, guard and body (2026-11).
+Around the application and not in it, because a refusal must cost next to nothing when it is needed most: 0.11 ms of CPU
+from the socket on, of which a way through routing, guard and body would be another 0.2 (2 cores, 2026-11-23).
 """
 
 from collections.abc import Mapping

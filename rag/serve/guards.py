@@ -73,7 +73,7 @@ def provide_principal(request: Request[Principal, Any, Any], services: NamedDepe
     """The principal as a handler receives it.
 
     It asks for `services` so as to be made after them: side by side Litestar would make the two in a task group, which
-    costs a third of all that a request spends in the framework (0.08 of 0.23 ms, 2026-11).
+    costs a quarter of all that a request spends in the framework (0.06 of 0.22 ms, 2026-11).
     """
     return request.user
 
