@@ -25,10 +25,9 @@ from rag.telemetry.measured import MeasuredAnswers
 from rag.telemetry.metrics import Metrics
 from rag.telemetry.model_attributes import Tried
 from rag.telemetry.report import BatchReport
-from rag.telemetry.spans import trace_id
+from rag.telemetry.spans import CURRENT, trace_id
 from rag.telemetry.spent import price_of
 from rag.telemetry.told import Told
-from rag.telemetry.traced_models import TRIED
 from rag.telemetry.tracing import Tracing, open_tracing, peer_of
 from rerank.config import RerankConfig
 
@@ -80,9 +79,7 @@ class Observation:
 
     def attempt(self, report: AttemptReport) -> None:
         """Counts one call of one target of a route, and notes it in the route's span."""
-        tried = TRIED.get()
-        if tried is not None:
-            tried.append(tried_of(report))
+        note_attempt(report)
         metrics, target = self.metrics, report.target
         metrics.add(names.LLM_ATTEMPTS, target, report.provider, report.model, report.outcome)
         metrics.set(names.BREAKER_STATE, _BREAKER_STATES.index(report.breaker), target)
@@ -133,6 +130,13 @@ async def _open_log(
             lambda told: log.add(entry_of(told, trace_id=trace_id(), redact=kept)),
             FeedbackBook(database, log, redact),
         )
+
+
+def note_attempt(report: AttemptReport) -> None:
+    """Notes an attempt in the span of the route that makes it, which is the open one."""
+    span = CURRENT.get()
+    if span is not None and span.tried is not None:
+        span.tried.append(tried_of(report))
 
 
 def tried_of(report: AttemptReport) -> Tried:

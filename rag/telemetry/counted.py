@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 
 from rag.base.deadline import Clock, Deadline
+from rag.base.events import Closing
 from rag.base.ports import ChatModel
 from rag.base.types import Finished, ModelEvent, Prompt, TextDelta, Usage
 from rag.telemetry import names
@@ -31,7 +32,7 @@ class CountedModel:
         usage: Usage | None = None
         written: list[str] = []
         try:
-            async with aclosing(within(SPENT, SPENT.get(), self._model.stream(prompt, deadline))) as events:
+            async with Closing(self._model.stream(prompt, deadline)) as events:
                 async for event in events:
                     if isinstance(event, TextDelta):
                         written.append(event.text)
@@ -82,7 +83,7 @@ class ToldModel:
     async def stream(self, prompt: Prompt, deadline: Deadline) -> AsyncIterator[ModelEvent]:
         """See the port."""
         if SPENT.get() is not None:
-            async with aclosing(within(SPENT, SPENT.get(), self._model.stream(prompt, deadline))) as events:
+            async with Closing(self._model.stream(prompt, deadline)) as events:
                 async for event in events:
                     yield event
             return

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from msgspec import Struct
 
@@ -51,6 +51,7 @@ class Span:
         "parent_id",
         "started_ns",
         "trace",
+        "tried",
     )
 
     def __init__(self, trace: "Trace", name: str, kind: Kind, parent_id: int | None, started_ns: int) -> None:
@@ -64,6 +65,7 @@ class Span:
         self.failed: BaseException | None = None
         self.describe: Describe | None = None
         self.links: tuple[Point, ...] = ()
+        self.tried: list[Any] | None = None  # of a route: the targets that were asked, as whoever hears of them notes
         self._token: Token[Span | None] | None = None
 
     @property

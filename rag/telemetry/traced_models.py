@@ -3,7 +3,6 @@
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from contextvars import ContextVar
 from functools import partial
 
 from rag.base.deadline import Clock, Deadline
@@ -17,9 +16,6 @@ from rag.telemetry.told import class_of
 from rag.telemetry.within import within
 
 _CHAT, _ROUTE = "chat", "route"
-
-TRIED: ContextVar[list[Tried] | None] = ContextVar("groundwire_tried", default=None)
-"""Where the targets are noted that a route asks, by whoever hears of each attempt."""
 
 
 class TracedRoute:
@@ -44,11 +40,10 @@ class TracedRoute:
             return
         _tell_prompt(prompt, parent)
         span = self._tracer.begin(f"{_ROUTE} {self._alias}")
-        tried: list[Tried] = []
+        span.tried = tried = list[Tried]()
         failed: BaseException | None = None
         try:
-            called = within(TRIED, tried, self._route.stream(prompt, deadline))
-            async with aclosing(within(CURRENT, span, called)) as events:
+            async with aclosing(within(CURRENT, span, self._route.stream(prompt, deadline))) as events:
                 async for event in events:
                     yield event
         except BaseException as error:

@@ -8,11 +8,10 @@ from llm.routing.config import RouteConfig, TargetConfig
 from rag.base.deadline import Deadline
 from rag.bench.upstream.script import Script
 from rag.bench.upstream.transport import SimulatedProvider
-from rag.observation import tried_of
+from rag.observation import note_attempt
 from rag.telemetry.attributes import Peer
 from rag.telemetry.config import TracingConfig
 from rag.telemetry.finished import FinishedTrace
-from rag.telemetry.traced_models import TRIED
 from rag.telemetry.tracing import Tracing
 from tests.fakes import HashingEmbedder
 from tests.prompts import a_prompt
@@ -32,11 +31,6 @@ async def routed(*scripts: Script) -> FinishedTrace:
     provider = SimulatedProvider(queue=[*scripts])
     peer = Peer(kind="openai", address="upstream", port=80)
 
-    def note(report) -> None:
-        tried = TRIED.get()
-        assert tried is not None
-        tried.append(tried_of(report))
-
     parts = Parts(
         embedder=HashingEmbedder(),
         transport=lambda _: opened(provider),
@@ -44,7 +38,7 @@ async def routed(*scripts: Script) -> FinishedTrace:
         cover=tracing.route,
     )
     configs = {name: OpenAIConfig(base_url="http://upstream/v1", model=name) for name in ("first", "second")}
-    async with open_models(Catalogue(models=configs, routes={"route": ROUTE}), parts, note) as models:
+    async with open_models(Catalogue(models=configs, routes={"route": ROUTE}), parts, note_attempt) as models:
         with tracing.tracer.request("POST /v1/chat/completions", "server") as root:
             root.trace.notable = True
             async for _ in models["route"].stream(a_prompt("When?", "In 1889."), Deadline.after(30)):
