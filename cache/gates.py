@@ -85,7 +85,8 @@ def _kind(a: Wording, b: Wording) -> bool:
 
 def _tense(a: Wording, b: Wording) -> bool:
     """Time and mood agree; what can be done and what is done are told apart where that is the question."""
-    if {a.kind, b.kind} & {"whether"} and bool(a.count(lexicon.ABLE)) != bool(b.count(lexicon.ABLE)):
+    decides = "whether" in {a.kind, b.kind} or a.count(lexicon.NEGATIONS)
+    if decides and bool(a.count(lexicon.ABLE)) != bool(b.count(lexicon.ABLE)):
         return False
     same_mood = all(bool(a.count(words)) == bool(b.count(words)) for words in lexicon.TENSES.values())
     return same_mood and _n_past(a) == _n_past(b)

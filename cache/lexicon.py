@@ -73,7 +73,7 @@ LOOSE: Final = _words("of in on at within inside as")
 JOINING: Final = _words("and or versus vs nor")
 """What joins two things that may stand in either order."""
 
-POINTING: Final = _words("this these those their them they its his her hers him he she")
+POINTING: Final = _words("your yours this these those their them they its his her hers him he she")
 """Words that point at something; unless both sides point, they do not ask the same."""
 
 TENSES: Final = {
@@ -81,8 +81,9 @@ TENSES: Final = {
     "future": _words("will shall"),
     "supposed": _words("would"),
     "due": _words("should must ought"),
+    "suffered": _words("been being"),
 }
-"""Auxiliaries that move a question to another time or mood; `can` and `may` do so only in yes-or-no questions."""
+"""What moves a question to another time or mood; `can` and `may` do so in yes-or-no questions and negations."""
 
 PAST: Final = _words(
     """did began died happened became went made wrote built took gave won led held said saw thought bought brought

@@ -53,7 +53,7 @@ _LONGEST: Final = max(map(len, _OPENINGS | _CLOSINGS))
 class Wording(Struct, frozen=True, kw_only=True):
     """What one question says. Words are lower case; `content` is stems in order, without words that carry nothing.
 
-    A phrase is a run of content with the preposition before it.
+    A phrase is a run of content with the preposition before it; pictograms count among the numbers.
     """
 
     kind: Kind
@@ -83,7 +83,7 @@ def worded(question: str) -> Wording:
         words=tuple(words),
         content=tuple(filter(None, stems)),
         phrases=_phrases(rest, stems),
-        numbers=tuple(sorted(_numbers(words))),
+        numbers=tuple(sorted([*_numbers(words), *(sign for sign in text if unicodedata.category(sign) == "So")])),
         names=_names(raw),
         quotes=tuple(sorted(next(filter(None, found)).strip(" .,?!").lower() for found in _QUOTED.findall(text))),
         scripts=frozenset(_script(letter) for letter in text if letter.isalpha()),
