@@ -100,6 +100,7 @@ def openapi(version: str, *, is_open: bool) -> OpenAPIConfig:
             Tag(name="questions", description="Ask and search."),
             Tag(name="documents", description="What the answers come from."),
             Tag(name="traces", description="Where the time of recent requests went."),
+            Tag(name="cache", description="Answers that were kept."),
             Tag(name=gateway.TAG, description="A gateway to models, for OpenAI's and Anthropic's clients."),
             Tag(name="health", description="For probes."),
             Tag(name="operations", description="What is asked of models, and how."),

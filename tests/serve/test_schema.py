@@ -37,6 +37,9 @@ OPERATIONS = [
     ("DELETE", "/documents/{document_id}"),
     ("GET", "/traces"),
     ("GET", "/traces/{trace_id}"),
+    ("GET", "/cache"),
+    ("DELETE", "/cache"),
+    ("POST", "/cache/explain"),
     ("GET", "/livez"),
     ("GET", "/readyz"),
     ("GET", "/metrics"),
@@ -45,7 +48,7 @@ OPERATIONS = [
     ("GET", "/admin/config"),
     ("PUT", "/admin/config"),
 ]
-WITHOUT_INPUT = {"/livez", "/readyz", "/metrics", "/admin/routes", ("GET", "/admin/config")}
+WITHOUT_INPUT = {"/livez", "/readyz", "/metrics", "/admin/routes", ("GET", "/admin/config"), "/cache"}
 WITH_INPUT = [one for one in OPERATIONS if not {one, one[1]} & WITHOUT_INPUT]
 
 
@@ -78,7 +81,8 @@ def try_out(published, method, path, mode):
     )
     @given(published[path][method].as_strategy(generation_mode=mode))
     def run(case):
-        response = case.call(headers=WATCHES if path == "/metrics" else GOVERNS if "/admin" in path else WRITES)
+        governs = path == "/cache" or path.startswith("/admin")
+        response = case.call(headers=WATCHES if path == "/metrics" else GOVERNS if governs else WRITES)
         statuses[response.status_code] += 1
         case.validate_response(response, checks=checks)
 
