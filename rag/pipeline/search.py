@@ -83,10 +83,10 @@ class Searcher:
             vector=vectors[0],
             access=readable_by(query.principal),
             filters=query.filters,
-            limit=max(2 * query.top_k, 0 if effort == "none" else self._config.n_candidates),  # repeats are left out
+            limit=max(query.top_k, 0 if effort == "none" else self._config.n_candidates),
         )
         with stages.stage("retrieve"):
-            candidates = distinct(await self._retriever.retrieve(request, work))
+            candidates = await self._distinct(request, query.top_k, work)
         degraded: tuple[str, ...] = ()
         if effort != "none":
             share = Work(tenant=work.tenant, deadline=deadline.share(self._config.rerank_share))
@@ -100,6 +100,14 @@ class Searcher:
             degraded=degraded,
             stages_s=stages.seconds(),
         )
+
+    async def _distinct(self, request: Retrieval, top_k: int, work: Work) -> list[Candidate]:
+        """Candidates without repeats. Where those leave too few, twice as many are looked for, once."""
+        found = await self._retriever.retrieve(request, work)
+        kept = distinct(found)
+        if len(kept) < top_k and len(found) == request.limit:
+            kept = distinct(await self._retriever.retrieve(replace(request, limit=2 * request.limit), work))
+        return kept
 
     async def _reranked(
         self, question: str, candidates: list[Candidate], n_read: int, work: Work

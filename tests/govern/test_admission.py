@@ -95,7 +95,8 @@ servers = st.builds(
     fixed_s=st.floats(0, 0.003),
     max_batch=st.sampled_from([1, 4, 16]),
     n_workers=st.sampled_from([1, 2, 8]),
-)
+).filter(lambda server: server.max_batch * server.n_workers + QUEUED <= Limits().max_in_flight)
+"""Servers whose work fits into `max_in_flight`; a larger one needs a larger setting to be kept busy."""
 
 
 @settings(max_examples=15)

@@ -33,13 +33,13 @@ class CountingRetriever:
 @pytest.mark.parametrize(
     ("reranker", "rerank", "top_k", "looked_for"),
     [
-        (NoReranker(), True, 3, 6),
-        (ReversingReranker(), False, 3, 6),
+        (NoReranker(), True, 3, 3),
+        (ReversingReranker(), False, 3, 3),
         (ReversingReranker(), True, 3, 8),
-        (ReversingReranker(), True, 9, 18),
+        (ReversingReranker(), True, 9, 9),
     ],
 )
-async def test_candidates_beyond_those_given_are_looked_for_to_rerank_them_and_to_leave_repeats_out(
+async def test_candidates_beyond_those_given_are_looked_for_to_rerank_them(
     shelf: Shelf, query: Query, reranker: Reranker, rerank: bool, top_k: int, looked_for: int
 ) -> None:
     retriever = CountingRetriever(shelf.candidates("tower", "0123456789", list(range(1, 10))))
@@ -55,8 +55,10 @@ async def test_a_repeated_passage_does_not_take_the_place_of_another(shelf: Shel
         *shelf.candidates("b", "Same ", []),
         *shelf.candidates("c", "other", []),
     ]
-    searcher = Searcher(HashingEmbedder(), CountingRetriever(again), NoReranker(), AnswerConfig())
+    retriever = CountingRetriever(again)
+    searcher = Searcher(HashingEmbedder(), retriever, NoReranker(), AnswerConfig())
     found = await searcher.search(replace(query, top_k=2), Deadline.after(10))
+    assert retriever.limits == [2, 4]
     assert [candidate.passage.chunk.text for candidate in found.candidates] == ["same", "other"]
 
 
@@ -65,7 +67,7 @@ async def test_a_repeated_passage_does_not_take_the_place_of_another(shelf: Shel
     [
         ("full", 20, 20, ()),
         ("fewer", 20, FEWER, ("rerank_depth",)),
-        ("none", 6, 0, ("rerank",)),
+        ("none", 3, 0, ("rerank",)),
     ],
 )
 async def test_effort_says_how_much_is_reranked_and_the_result_says_what_was_left_out(
