@@ -97,8 +97,13 @@ async def test_many_at_once_get_what_there_is_and_no_more(meters: Meters) -> Non
 
 
 async def test_a_key_without_rates_is_not_metered(meters: Meters) -> None:
+    free, tokens_only = account(), account(tokens_per_minute=10)
     for _ in range(100):
-        await meters.take((account(),), "requests")
+        await meters.take((free, tokens_only), "requests")
+    assert await meters.standing((free, tokens_only), "requests") is None
+    left = await meters.standing((free, tokens_only), "tokens")
+    assert left is not None
+    assert left.n_remaining == 10, "requests are no tokens"
 
 
 async def test_a_server_that_is_away_is_unavailable() -> None:

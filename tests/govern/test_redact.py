@@ -94,4 +94,4 @@ def test_a_long_text_of_digits_takes_no_time_to_speak_of() -> None:
         ":" * 20_000,
         "AB12 " * 4_000,
     ):
-        redactor()(text)
+        assert redactor()(text) == text

@@ -53,6 +53,15 @@ def test_such_urls_are_not_fetched(url: str) -> None:
     assert "secret" not in str(refusal.value)
 
 
+def is_fetched(url: str, *, allow_private: bool) -> bool:
+    try:
+        require_fetchable(url, allow_private=allow_private)
+    except PermanentIngestError:
+        return False
+    return True
+
+
 def test_private_addresses_can_be_allowed() -> None:
-    require_fetchable("http://127.0.0.1:8000/a", allow_private=True)
-    require_fetchable("https://x.org/a?b=c", allow_private=False)
+    private, public = "http://127.0.0.1:8000/a", "https://x.org/a?b=c"
+    assert [is_fetched(private, allow_private=allowed) for allowed in (False, True)] == [False, True]
+    assert [is_fetched(public, allow_private=allowed) for allowed in (False, True)] == [True, True]

@@ -187,6 +187,20 @@ def at(document, pointer):
     return document
 
 
+def leads_somewhere(document, pointer):
+    try:
+        at(document, pointer)
+    except (LookupError, ValueError, TypeError):
+        return False
+    return True
+
+
+def test_a_pointer_that_leads_nowhere_is_noticed():
+    assert leads_somewhere({"a": [1]}, "/a/0")
+    assert not leads_somewhere({"a": [1]}, "/a/1")
+    assert not leads_somewhere({"a": 1}, "/a/b")
+
+
 @given(st.dictionaries(MEMBERS, JSON))
 def test_every_pointer_leads_into_the_body_or_to_what_is_missing(body):
     try:
@@ -194,10 +208,8 @@ def test_every_pointer_leads_into_the_body_or_to_what_is_missing(body):
     except MalformedJson:
         return
     except InvalidInput as error:
-        if "missing" in str(error):
-            at(body, error.pointer.rpartition("/")[0])
-        else:
-            at(body, error.pointer)
+        place = error.pointer.rpartition("/")[0] if "missing" in str(error) else error.pointer
+        assert leads_somewhere(body, place)
 
 
 class Strange(Struct):
