@@ -208,7 +208,7 @@ def _convert(tree: Mapping[str, Any], target: type[T], decode: Callable[[type, A
         return msgspec.convert(tree, target, dec_hook=decode, strict=strict)
     except msgspec.ValidationError as fault:
         message, _, path = str(fault).partition(" - at ")
-        place = path.strip("`") or "$"
+        place = "$" + path.rpartition("$")[2].rstrip("`")  # of a name of a table: "`key` in `$.accounts`"
         raise ConfigError(f"setting {place}: {message}", path=place) from fault
 
 

@@ -106,3 +106,9 @@ def test_a_file_that_is_not_toml_or_not_there_is_named(file: Path) -> None:
         load_settings(file, {})
     with pytest.raises(ConfigError, match="starts like JSON"):
         load_settings(environ={"RAG__FUSION__WEIGHTS": "{"})
+
+
+def test_a_bad_name_of_a_table_is_refused_at_its_table():
+    with pytest.raises(ConfigError, match=r"^setting \$\.accounts: Expected") as refused:
+        load_settings(None, {"RAG__ACCOUNTS": '{"a b": {}}'})
+    assert refused.value.path == "$.accounts"
