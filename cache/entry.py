@@ -7,8 +7,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from cache.key import CacheKey
+from rag.base.answers import Answer
 from rag.base.ports import Vectors
-from rag.base.types import Answer, Candidate, Passage, Source
+from rag.base.types import Candidate, Passage, Source
 
 ENTRY_OVERHEAD_BYTES = 2_048
 """Objects around the texts of one entry, measured as about 1.6 kB with three citations (CPython 3.11, 2026-11-23)."""

@@ -6,7 +6,8 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from rag.base.types import Access, Lineage, Query
+from rag.base.answers import Lineage
+from rag.base.types import Access, Query
 
 _NOT_PART: Final = frozenset({"text", "principal", "request_id", "cache", "cache_max_age_s", "cache_min_similarity"})
 """Of a query. The question stands apart, and the access stands for the principal. Whatever else a query has counts."""

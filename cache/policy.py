@@ -4,7 +4,8 @@ import re
 from typing import Final
 
 from cache.config import MemoryConfig
-from rag.base.types import Answer, Query
+from rag.base.answers import Answer
+from rag.base.types import Query
 
 _TIME_WORDS: Final = re.compile(
     r"\b(?:now|today|tonight|tomorrow|yesterday|current(?:ly)?|latest|newest|recent(?:ly)?|upcoming|nowadays|presently"

@@ -15,7 +15,7 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from rag.base.types import Answer
+from rag.base.answers import Answer
 
 Match = Literal["strict", "loose"]
 CONFIDENCE: Final = 0.95

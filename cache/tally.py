@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from cache.risk import Estimate, Match
-from rag.base.types import CacheTier, Recall
+from rag.base.answers import CacheTier, Recall
 
 
 class CacheReport(Struct, frozen=True, kw_only=True):

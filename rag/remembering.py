@@ -13,9 +13,9 @@ from cache.factory import open_memory
 from cache.forgetting import ForgettingStore
 from llm.prices import cost_microusd
 from llm.registry import ModelRegistry
+from rag.base.answers import Answer
 from rag.base.ids import digest
 from rag.base.ports import Answers, PassageStore
-from rag.base.types import Answer
 from rag.index.config import EdgeConfig
 from rag.index.factory import Store
 from rag.pipeline.answer import Answerer

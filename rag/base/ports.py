@@ -7,10 +7,10 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from rag.base.answers import AnswerEvent
 from rag.base.deadline import Deadline
 from rag.base.types import (
     Access,
-    AnswerEvent,
     Candidate,
     Chunk,
     DocumentRecord,

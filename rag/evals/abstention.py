@@ -10,10 +10,11 @@ from msgspec import Struct
 from ingest.draft import Draft
 from ingest.outcome import Failure
 from ingest.pipeline import Indexer, Progress
+from rag.base.answers import Answer, Answered
 from rag.base.deadline import Deadline
 from rag.base.errors import BadDependency, ConfigError
 from rag.base.ports import Answers
-from rag.base.types import Answer, Answered, CacheMode, Query
+from rag.base.types import CacheMode, Query
 from rag.evals.collection import Collection
 from rag.evals.metrics import roc_area
 from rag.evals.retrieval import PARALLEL, READER, TENANT, TIMEOUT_S, URI_PREFIX, drafts

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from cache.risk import upper_bound
-from rag.base.types import Answer
+from rag.base.answers import Answer
 from rag.evals.answers import normalised_answer
 from rag.evals.cache_pairs import paraphrases
 from rag.evals.collection import read_qrels

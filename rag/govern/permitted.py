@@ -3,9 +3,10 @@
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
+from rag.base.answers import AnswerEvent
 from rag.base.deadline import Deadline
 from rag.base.ports import Answers
-from rag.base.types import AnswerEvent, Query
+from rag.base.types import Query
 from rag.govern.accounts import AccountBook
 from rag.govern.allowance import permit_model
 

@@ -7,24 +7,12 @@ from contextlib import aclosing
 from msgspec import Struct
 from msgspec.structs import replace
 
+from rag.base.answers import Answer, Answered, AnswerEvent, Lineage, SourcesFound
 from rag.base.deadline import Deadline
 from rag.base.errors import BadDependency, DependencyError, InvalidInput, LoadError, for_the_log
 from rag.base.ports import ChatModel
 from rag.base.stages import Stages
-from rag.base.types import (
-    Answer,
-    Answered,
-    AnswerEvent,
-    Finished,
-    Lineage,
-    ModelEvent,
-    Prompt,
-    Query,
-    Source,
-    SourcesFound,
-    TextDelta,
-    Usage,
-)
+from rag.base.types import Finished, ModelEvent, Prompt, Query, Source, TextDelta, Usage
 from rag.pipeline.cite import CitationReader
 from rag.pipeline.config import AnswerConfig
 from rag.pipeline.context import choose_context

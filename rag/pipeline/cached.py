@@ -15,8 +15,9 @@ from cache.flights import Flights
 from cache.key import CacheKey, answer_key
 from cache.risk import Observation, agree
 from cache.semantic import CANDIDATES, Asked, Verdict, judged
+from rag.base.answers import Answer, Answered, AnswerEvent, CacheTier, Cited, Recall, SourcesFound
 from rag.base.deadline import Deadline
-from rag.base.types import Answer, Answered, AnswerEvent, CacheTier, Cited, Query, Recall, SourcesFound, TextDelta
+from rag.base.types import Query, TextDelta
 from rag.govern.access import readable_by
 from rag.pipeline.answer import Answerer, Prepared
 

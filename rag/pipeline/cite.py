@@ -3,9 +3,10 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
+from rag.base.answers import Citation, Cited
 from rag.base.pages import page_at
 from rag.base.text import sentences
-from rag.base.types import Chunk, Citation, Cited, Source, TextDelta
+from rag.base.types import Chunk, Source, TextDelta
 
 _MARKER = re.compile(r" ?\[(\d{1,3}(?: ?, ?\d{1,3}){0,7})\]")
 _UNFINISHED = re.compile(r" ?\[[\d, ]{0,50}$| $")  # 50 characters hold the longest marker

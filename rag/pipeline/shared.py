@@ -5,8 +5,9 @@ from contextlib import aclosing
 
 from cache.flights import Flights
 from cache.key import answer_key
+from rag.base.answers import AnswerEvent
 from rag.base.deadline import Deadline
-from rag.base.types import AnswerEvent, Query
+from rag.base.types import Query
 from rag.govern.access import readable_by
 from rag.pipeline.answer import Answerer
 

@@ -8,21 +8,10 @@ from litestar import Request, Response, post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
 
+from rag.base.answers import Answer, Answered, AnswerEvent, Cited, Recall, SourcesFound
 from rag.base.deadline import Deadline
 from rag.base.errors import BadDependency, InvalidInput
-from rag.base.types import (
-    Answer,
-    Answered,
-    AnswerEvent,
-    Cited,
-    Principal,
-    Query,
-    Recall,
-    SourcesFound,
-    TextDelta,
-    Turn,
-    Usage,
-)
+from rag.base.types import Principal, Query, TextDelta, Turn, Usage
 from rag.compose import Services
 from rag.index.filters import parse_filters
 from rag.serve.identity import request_id_of

@@ -9,9 +9,10 @@ from litestar.params import JSONBody
 from msgspec import Meta, Struct, field
 
 from cache.risk import Match
+from rag.base.answers import CacheTier
 from rag.base.deadline import Deadline
 from rag.base.errors import NotFound
-from rag.base.types import CacheTier, Principal, Query
+from rag.base.types import Principal, Query
 from rag.compose import Services
 from rag.index.filters import parse_filters
 from rag.pipeline.cache_desk import CacheDesk

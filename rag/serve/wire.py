@@ -7,8 +7,9 @@ from typing import Annotated, Literal, TypeVar
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from rag.base.answers import Answer, CacheStatus, CacheTier
 from rag.base.pages import page_at
-from rag.base.types import Answer, CacheMode, CacheStatus, CacheTier, Candidate, Origin, Source, StopReason
+from rag.base.types import CacheMode, Candidate, Origin, Source, StopReason
 from rag.govern import limits
 
 T = TypeVar("T")

@@ -10,9 +10,10 @@ from typing import Final
 
 from msgspec import Struct
 
+from rag.base.answers import Answer, Recall
 from rag.base.ids import digest
 from rag.base.ports import Retrieval
-from rag.base.types import Answer, Candidate, Query, Recall
+from rag.base.types import Candidate, Query
 from rag.telemetry.content import MAX_DOCUMENTS, documents, input_of, output_of, shown
 from rag.telemetry.report import BatchReport
 from rag.telemetry.spans import Attribute, Attributes, Reveal

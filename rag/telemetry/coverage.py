@@ -5,8 +5,8 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Final
 
+from rag.base.answers import Answer
 from rag.base.deadline import Clock
-from rag.base.types import Answer
 
 WINDOW_S: Final = 24 * 3600.0
 MAX_DOCUMENTS: Final = 200_000

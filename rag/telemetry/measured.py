@@ -4,10 +4,11 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
+from rag.base.answers import Answer, Answered, AnswerEvent
 from rag.base.deadline import Clock, Deadline
 from rag.base.errors import LoadError, QuotaExceeded
 from rag.base.ports import Answers
-from rag.base.types import Answer, Answered, AnswerEvent, Query, TextDelta
+from rag.base.types import Query, TextDelta
 from rag.telemetry import names
 from rag.telemetry.coverage import Coverage
 from rag.telemetry.metrics import Metrics

@@ -5,8 +5,8 @@ from contextvars import ContextVar
 
 from msgspec import Struct
 
+from rag.base.answers import Answer
 from rag.base.errors import GroundwireError, LoadError
-from rag.base.types import Answer
 from rag.telemetry.spent import Spent
 
 REQUEST_ID: ContextVar[str] = ContextVar("groundwire_request_id", default="")

@@ -5,6 +5,7 @@ from contextlib import aclosing
 from functools import partial
 from typing import Protocol
 
+from rag.base.answers import Answer, Answered, AnswerEvent, Recall, SourcesFound
 from rag.base.deadline import Deadline
 from rag.base.errors import GroundwireError
 from rag.base.ports import (
@@ -18,20 +19,7 @@ from rag.base.ports import (
     Retriever,
     Vectors,
 )
-from rag.base.types import (
-    Access,
-    Answer,
-    Answered,
-    AnswerEvent,
-    Candidate,
-    Filters,
-    Passage,
-    Query,
-    Recall,
-    Role,
-    SourcesFound,
-    Work,
-)
+from rag.base.types import Access, Candidate, Filters, Passage, Query, Role, Work
 from rag.telemetry import attributes
 from rag.telemetry.attributes import Peer, Reading
 from rag.telemetry.spans import CURRENT, Span, Tracer, below, end

@@ -5,7 +5,7 @@ from msgspec.structs import replace
 
 from cache.entry import Entry, Life, Question, entry_of
 from cache.key import CacheKey
-from rag.base.types import Answer
+from rag.base.answers import Answer
 from tests.serve.stage import ANSWER
 
 

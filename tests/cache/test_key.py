@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from cache.key import CacheKey, answer_key
-from rag.base.types import Access, Lineage, Match, Principal, Query, Turn
+from rag.base.answers import Lineage
+from rag.base.types import Access, Match, Principal, Query, Turn
 
 ANN = Principal(subject="ann", tenant="acme")
 QUERY = Query(text="When?", principal=ANN, request_id="r1", history=(Turn(role="user", content="Hi"),))

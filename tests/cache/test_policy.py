@@ -5,7 +5,8 @@ from msgspec.structs import replace
 
 from cache.config import MemoryConfig
 from cache.policy import is_personal, reads, ttl_s, unfit, writes
-from rag.base.types import Answer, Principal, Query
+from rag.base.answers import Answer
+from rag.base.types import Principal, Query
 from tests.serve.stage import ANSWER, CANDIDATE, SOURCE
 
 QUERY = Query(text="How long may a refund take?", principal=Principal(subject="ann", tenant="acme"), request_id="r1")

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from rag.base.answers import Answer, Lineage
 from rag.base.errors import ConfigError
-from rag.base.types import Answer, Lineage, StopReason, Usage
+from rag.base.types import StopReason, Usage
 from rag.evals.abstention import index_without, score_abstention, withheld_half
 from rag.evals.collection import Collection
 from rag.evals.retrieval import TENANT, URI_PREFIX

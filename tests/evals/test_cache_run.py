@@ -2,7 +2,7 @@
 
 from msgspec.structs import replace
 
-from rag.base.types import Answer, Recall
+from rag.base.answers import Answer, Recall
 from rag.evals.cache_pairs import adversarial_pairs, score_generated
 from rag.evals.cache_run import Gold, Wording, read_gold, score_cache, wordings
 from tests.serve.stage import ANSWER

@@ -3,10 +3,11 @@
 import pytest
 from msgspec.structs import replace
 
+from rag.base.answers import Answer, Answered, AnswerEvent, Cited, SourcesFound
 from rag.base.deadline import Deadline
 from rag.base.errors import DependencyError, InvalidInput, Overloaded, Unavailable
 from rag.base.ports import ChatModel, Reranker, Retrieval
-from rag.base.types import Answer, Answered, AnswerEvent, Candidate, Cited, Query, SourcesFound, TextDelta, Work
+from rag.base.types import Candidate, Query, TextDelta, Work
 from rag.pipeline.answer import Answerer
 from rag.pipeline.config import AnswerConfig
 from rag.pipeline.prompt import load_template

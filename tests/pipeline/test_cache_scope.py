@@ -10,9 +10,10 @@ from collections.abc import AsyncIterator
 
 from cache.config import MemoryConfig, SemanticConfig
 from cache.factory import empty_memory
+from rag.base.answers import Answered
 from rag.base.deadline import Deadline
 from rag.base.ports import Retrieval
-from rag.base.types import Answered, Candidate, Finished, Match, ModelEvent, Principal, Prompt, Query, TextDelta, Work
+from rag.base.types import Candidate, Finished, Match, ModelEvent, Principal, Prompt, Query, TextDelta, Work
 from rag.pipeline.answer import Answerer
 from rag.pipeline.cached import CachedAnswerer
 from rag.pipeline.config import AnswerConfig

@@ -13,8 +13,9 @@ from msgspec.structs import replace
 from cache.config import MemoryConfig, SemanticConfig
 from cache.factory import empty_memory
 from cache.forgetting import ForgettingStore
+from rag.base.answers import Answer, Answered
 from rag.base.deadline import Deadline
-from rag.base.types import EVERYONE, Answer, Answered, Match, ModelEvent, Principal, Prompt, Query, TextDelta
+from rag.base.types import EVERYONE, Match, ModelEvent, Principal, Prompt, Query, TextDelta
 from rag.govern.access import managed_in, readable_by
 from rag.index.retriever import BatchedRetriever
 from rag.pipeline.answer import Answerer

@@ -7,9 +7,10 @@ from msgspec.structs import replace
 
 from cache.config import MemoryConfig, SemanticConfig
 from cache.factory import empty_memory
+from rag.base.answers import Answer, Answered, AnswerEvent, SourcesFound
 from rag.base.deadline import Deadline
 from rag.base.errors import Unavailable
-from rag.base.types import Answer, Answered, AnswerEvent, Candidate, Principal, Query, SourcesFound, TextDelta, Turn
+from rag.base.types import Candidate, Principal, Query, TextDelta, Turn
 from rag.pipeline.answer import Answerer
 from rag.pipeline.cached import CachedAnswerer
 from rag.pipeline.shared import SharedAnswerer

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from rag.base.types import Citation, Cited, Source, TextDelta
+from rag.base.answers import Citation, Cited
+from rag.base.types import Source, TextDelta
 from rag.pipeline.cite import CitationReader, located
 from rag.pipeline.context import choose_context
 from tests.shelf import Shelf

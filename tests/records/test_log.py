@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from rag.base.types import Answer
+from rag.base.answers import Answer
 from rag.records import requests
 from rag.records.config import LogConfig, SqliteConfig
 from rag.records.connection import Connection, SqliteConnection

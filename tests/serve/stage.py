@@ -10,23 +10,9 @@ from litestar.testing import AsyncTestClient
 
 from llm.factory import Parts
 from llm.registry import ModelRegistry
+from rag.base.answers import Answer, Answered, AnswerEvent, Citation, Cited, Lineage, SourcesFound
 from rag.base.health import Health
-from rag.base.types import (
-    Answer,
-    Answered,
-    AnswerEvent,
-    Candidate,
-    Chunk,
-    Citation,
-    Cited,
-    LegScore,
-    Lineage,
-    Passage,
-    Source,
-    SourcesFound,
-    TextDelta,
-    Usage,
-)
+from rag.base.types import Candidate, Chunk, LegScore, Passage, Source, TextDelta, Usage
 from rag.compose import Services
 from rag.govern.accounts import AccountBook
 from rag.govern.admission import Admission

@@ -7,9 +7,10 @@ from random import Random
 import pytest
 from msgspec.structs import replace
 
+from rag.base.answers import Answered, AnswerEvent, Recall
 from rag.base.deadline import Deadline
 from rag.base.errors import Overloaded, QuotaExceeded, Unavailable
-from rag.base.types import Answered, AnswerEvent, Principal, Query, Recall, TextDelta
+from rag.base.types import Principal, Query, TextDelta
 from rag.serve.metrics import counting
 from rag.telemetry import names
 from rag.telemetry.coverage import WINDOW_S, Coverage

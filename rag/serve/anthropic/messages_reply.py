@@ -5,8 +5,9 @@ from typing import Literal
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
+from rag.base.answers import Answered, Citation, Cited
 from rag.base.chat import ReasoningDelta, ToolCallDelta
-from rag.base.types import Answered, Citation, Cited, Finished, StopReason, TextDelta, Usage
+from rag.base.types import Finished, StopReason, TextDelta, Usage
 from rag.serve.gateway.notes import Notes, notes_of
 from rag.serve.gateway.said import Said
 from rag.serve.gateway.talk import TalkEvent

@@ -6,9 +6,10 @@ from typing import Any, cast
 
 from msgspec import Struct
 
+from rag.base.answers import Answered, Citation
 from rag.base.chat import ReasoningDelta, ToolCall, ToolCallDelta
 from rag.base.errors import BadDependency
-from rag.base.types import Answered, Citation, Finished, TextDelta, Usage
+from rag.base.types import Finished, TextDelta, Usage
 from rag.serve.gateway.talk import TalkEvent
 
 

@@ -6,18 +6,10 @@ from typing import get_args
 
 from llm.abilities import Ability, left_out
 from llm.extractive import NAME as EXTRACTIVE_NAME
+from rag.base.answers import Answered, AnswerEvent
 from rag.base.deadline import Deadline
 from rag.base.errors import Forbidden, InvalidInput, NotFound
-from rag.base.types import (
-    Answered,
-    AnswerEvent,
-    Finished,
-    ModelEvent,
-    Principal,
-    Prompt,
-    Query,
-    Turn,
-)
+from rag.base.types import Finished, ModelEvent, Principal, Prompt, Query, Turn
 from rag.compose import Services
 from rag.govern.allowance import permit_model
 from rag.govern.limits import MAX_ANSWER_TOKENS, MAX_HISTORY_TURNS, MAX_QUESTION_CHARS, MAX_TURN_CHARS

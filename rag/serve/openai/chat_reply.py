@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
+from rag.base.answers import Answered, Citation
 from rag.base.chat import ReasoningDelta, ToolCallDelta
-from rag.base.types import Answered, Citation, Finished, StopReason, TextDelta, Usage
+from rag.base.types import Finished, StopReason, TextDelta, Usage
 from rag.serve.gateway.notes import Notes, notes_of
 from rag.serve.gateway.said import Said, cites
 from rag.serve.gateway.talk import TalkEvent

@@ -5,8 +5,9 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from rag.base.answers import Answered, Citation
 from rag.base.chat import ReasoningDelta, ToolCall, ToolCallDelta
-from rag.base.types import Answered, Citation, Finished, TextDelta, Usage
+from rag.base.types import Finished, TextDelta, Usage
 from rag.serve.gateway.talk import TalkEvent
 from rag.serve.openai.responses_reply import (
     CallItem,

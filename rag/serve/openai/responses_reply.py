@@ -6,8 +6,9 @@ from typing import Literal
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
+from rag.base.answers import Citation
 from rag.base.chat import ToolCall
-from rag.base.types import Citation, Finished, Usage
+from rag.base.types import Finished, Usage
 from rag.serve.gateway.notes import Notes, notes_of
 from rag.serve.gateway.said import Said, cites
 from rag.serve.openai.responses_body import ResponsesBody

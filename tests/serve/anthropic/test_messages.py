@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rag.base.answers import Cited
 from rag.base.chat import ReasoningDelta, ToolCallDelta
 from rag.base.errors import BadDependency, Forbidden, InvalidInput, Overloaded, QuotaExceeded, Unavailable
-from rag.base.types import Cited, Finished, TextDelta, Usage
+from rag.base.types import Finished, TextDelta, Usage
 from rag.serve.anthropic.messages_reply import EventWriter
 from tests.serve.gateway.playing import CALLING, playing
 from tests.serve.stage import CITATION, StageAnswerer, client_of, events_in

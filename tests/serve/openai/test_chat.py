@@ -5,6 +5,7 @@ import pytest
 from msgspec.structs import replace
 
 from llm.failures import Failure, as_error
+from rag.base.answers import Answered, SourcesFound
 from rag.base.errors import (
     BadDependency,
     DeadlineExceeded,
@@ -15,7 +16,7 @@ from rag.base.errors import (
     TooLarge,
     Unavailable,
 )
-from rag.base.types import Answered, Finished, SourcesFound, TextDelta
+from rag.base.types import Finished, TextDelta
 from rag.govern.accounts import AccountBook
 from rag.govern.allowance import Allowance
 from rag.govern.limits import Limits
