@@ -11,7 +11,7 @@ from rag.cli.terminal import one_line, visible
 
 
 @click.command("ask")
-@click.argument("question")
+@click.argument("question", callback=options.not_blank)
 @click.option("--top-k", type=click.IntRange(1, 50), default=5, show_default=True, help="Passages to read at most.")
 @click.option("--model", help="A model of the settings' [models].")
 @click.option("--explain", is_flag=True, help="Show every passage that was considered, with its scores.")

@@ -32,7 +32,7 @@ def stats(ctx: click.Context, as_json: bool) -> None:
 
 
 @command.command("explain")
-@click.argument("question")
+@click.argument("question", callback=options.not_blank)
 @options.as_json
 @click.pass_context
 def explain(ctx: click.Context, question: str, as_json: bool) -> None:

@@ -33,6 +33,13 @@ def file_of(ctx: click.Context) -> Path | None:
     return given or (Path(FILE_NAME) if Path(FILE_NAME).is_file() else None)
 
 
+def not_blank(_: click.Context, parameter: click.Parameter, value: str) -> str:
+    """The argument as it is, as a callback of it; raises BadParameter where it says nothing."""
+    if not value.strip():
+        raise click.BadParameter("it is empty", param=parameter)
+    return value
+
+
 def parsed_filters(given: tuple[str, ...]) -> dict[str, Any]:
     """`("format=pdf,html",)` as the filters object of the HTTP interface. Numbers and true/false are read as such."""
     return parsed_pairs("--filter", given)

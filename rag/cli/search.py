@@ -11,7 +11,7 @@ from rag.cli.terminal import one_line
 
 
 @click.command("search")
-@click.argument("query")
+@click.argument("query", callback=options.not_blank)
 @click.option("--top-k", type=click.IntRange(1, 50), default=10, show_default=True)
 @click.option("--rerank/--no-rerank", default=True, show_default=True)
 @options.common
