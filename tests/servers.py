@@ -4,6 +4,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ import pytest
 
 WITHIN_S = 20.0
 _NOBODY = 65534
+_ROOT = Path(__file__).resolve().parents[1]
 
 
 @contextmanager
@@ -54,6 +56,17 @@ def postgres_server() -> Iterator[str]:
             run("pg_ctl", "-m", "immediate", "-w", "stop")
 
 
+@contextmanager
+def qdrant_server() -> Iterator[str]:
+    """The URL of the Qdrant server that QDRANT_URL names, else of a stand-in, which says what it is."""
+    if url := os.environ.get("QDRANT_URL"):
+        yield url
+        return
+    port = free_port()
+    with _running([sys.executable, "-m", "tests.qdrant_server", str(port)], port):
+        yield f"http://127.0.0.1:{port}"
+
+
 def free_port() -> int:
     """A port that was free a moment ago."""
     with socket.socket() as one:
@@ -72,7 +85,7 @@ def _postgres_programs() -> Path | None:
 
 @contextmanager
 def _running(command: list[str], port: int) -> Iterator[None]:
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=_ROOT) as process:
         try:
             _await_port(process, port)
             yield

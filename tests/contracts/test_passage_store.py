@@ -4,7 +4,7 @@ import asyncio
 import os
 import secrets
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from typing import Protocol
 
@@ -26,6 +26,7 @@ from rag.index.filters import parse_filters
 from rag.index.hybrid import Outcome
 from tests.building import DIMENSION, EMBEDDER, FIELDS, WHEN, document, question
 from tests.fake_store import MemoryStore
+from tests.qdrant_server import serving
 
 
 class Store(PassageStore, Protocol):
@@ -44,12 +45,8 @@ EVERYBODY = readable_by(Principal(subject="ann", tenant="acme"))
 
 
 SERVER = os.environ.get("QDRANT_URL", "")
-KINDS = ["memory", "edge", "qdrant", *([pytest.param("server", marks=pytest.mark.sockets)] if SERVER else [])]
-
-
-@pytest.mark.skipif(not SERVER, reason="QDRANT_URL names no Qdrant server, so the contract is not checked on one")
-def test_the_contract_is_checked_on_a_server() -> None:
-    assert SERVER.startswith("http")
+"""A real Qdrant server. Without it a stand-in is asked over HTTP, see `tests/qdrant_server.py`."""
+KINDS = ["memory", "edge", "qdrant", pytest.param("server", marks=pytest.mark.sockets)]
 
 
 # Making a folder index takes seconds on a slow disk, so all tests share one store of each kind, emptied between them.
@@ -57,10 +54,10 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @asynccontextmanager
-async def qdrant_store(kind: str) -> AsyncIterator[Store]:
-    from rag.index.qdrant import IN_MEMORY, QdrantStore
+async def qdrant_store(url: str) -> AsyncIterator[Store]:
+    from rag.index.qdrant import QdrantStore
 
-    config = QdrantConfig(url=SERVER if kind == "server" else IN_MEMORY, collection=f"contract-{secrets.token_hex(4)}")
+    config = QdrantConfig(url=url, collection=f"contract-{secrets.token_hex(4)}", prefer_grpc=bool(SERVER))
     store = await QdrantStore.open(
         config, fusion=FusionConfig(), fields=FIELDS, embedder_name=EMBEDDER.name, dimension=DIMENSION
     )
@@ -89,9 +86,13 @@ async def shared_store(
             )
             yield edge
             await edge.close()
-        case "qdrant" | "server":
-            async with qdrant_store(request.param) as qdrant:
+        case "qdrant":
+            async with qdrant_store(":memory:") as qdrant:
                 yield qdrant
+        case "server":
+            async with AsyncExitStack() as stack:
+                url = SERVER or await stack.enter_async_context(serving())
+                yield await stack.enter_async_context(qdrant_store(url))
 
 
 @pytest_asyncio.fixture(loop_scope="module")
