@@ -123,8 +123,9 @@ class MemoryStore:
             is_instant = False
         if isinstance(condition, Range):
             return value is not None and _within(_instant(value) if is_instant else value, condition)
-        held = value if isinstance(value, tuple) else (value,)
-        return any(_same(one, wanted) for one in held for wanted in condition.any_of) is not condition.negated
+        if isinstance(value, tuple):  # of strings; sets, because texts that are alike are looked for by dozens of keys
+            return {*condition.any_of}.isdisjoint(value) is condition.negated
+        return any(_same(value, wanted) for wanted in condition.any_of) is not condition.negated
 
 
 def _same(value: object, wanted: Scalar) -> bool:
