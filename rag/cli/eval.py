@@ -12,6 +12,7 @@ import msgspec
 from msgspec.structs import replace
 
 from rag.cli import options
+from rag.cli.eval_chunking import chunking
 from rag.cli.main import run
 from rag.govern.limits import patient
 from rag.settings import Settings
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 @click.group("eval")
 def command() -> None:
     """Measure on judged collections."""
+
+
+command.add_command(chunking)
 
 
 @command.command("answers")
