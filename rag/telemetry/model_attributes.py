@@ -22,6 +22,7 @@ from rag.telemetry.attributes import (
 )
 from rag.telemetry.content import MAX_DOCUMENTS, messages, shown
 from rag.telemetry.spans import Attribute, Attributes, Reveal
+from rag.telemetry.spent import Price
 
 
 class Tried(Struct, frozen=True, kw_only=True):
@@ -48,7 +49,6 @@ class Call(Struct, kw_only=True):
     usage: Usage | None = None
     finished: Finished | None = None
     first_chunk_s: float | None = None
-    cost_usd: float | None = None
 
 
 def rendered(prompt: Prompt, reveal: Reveal | None) -> Attributes:
@@ -91,7 +91,7 @@ def route(name: str, tried: Sequence[Tried]) -> Attributes:
     return known
 
 
-def chat(call: Call, reveal: Reveal | None) -> Attributes:
+def chat(call: Call, price: Price, reveal: Reveal | None) -> Attributes:
     """One call of a chat model, with all of its own retries."""
     prompt, usage, finished = call.prompt, call.usage, call.finished
     options = {"max_tokens": prompt.max_tokens, "temperature": prompt.temperature}
@@ -118,8 +118,9 @@ def chat(call: Call, reveal: Reveal | None) -> Attributes:
         known["gen_ai.response.time_to_first_chunk"] = call.first_chunk_s
     if usage is not None:
         known |= _usage(usage)
-    if call.cost_usd is not None:
-        known |= {"gen_ai.usage.cost": call.cost_usd, "llm.cost.total": call.cost_usd}
+        cost_usd = price(usage)
+        if cost_usd is not None:
+            known |= {"gen_ai.usage.cost": cost_usd, "llm.cost.total": cost_usd}
     if finished is not None:
         known |= {
             "gen_ai.response.finish_reasons": (finished.reason,),

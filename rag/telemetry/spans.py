@@ -99,6 +99,13 @@ class Trace:
         self.spans: list[Span] = []
         self.batches: list[Span] = []
 
+    def forget(self) -> None:
+        """Lets go of its spans, which hold it: a ring would be there until the collector of garbage comes by.
+
+        A quarter of what an unsampled trace cost was that collector (`rag bench tracing`, 2026-11-23).
+        """
+        self.root, self.spans, self.batches = None, [], []
+
 
 Ended = Callable[[Trace], None]
 
@@ -147,9 +154,10 @@ class Tracer:
         is_slow = root is not None and root.ended_ns - root.started_ns > self._slow_ns
         if trace.is_sampled or trace.notable or is_slow:
             self._ended(trace)
+        trace.forget()
 
     def begin(self, name: str, kind: Kind = "internal") -> Span:
-        """A span below the one that is open here, itself open nowhere, for streams: see `within` and `end`."""
+        """A span below the one that is open here, itself open nowhere, for streams: see `spanned`."""
         parent = CURRENT.get()
         assert parent is not None, "outside of a trace there is nothing to stand below"
         return Span(parent.trace, name, kind, parent.id, self.clock())
@@ -207,6 +215,7 @@ def batch(name: str, served: Sequence[Span | None]) -> Iterator[Span | None]:
     if not is_alone:
         for one in {id(span.trace): span.trace for span in spans}.values():
             one.batches.extend(trace.spans)
+        trace.forget()
 
 
 def trace_id() -> str | None:

@@ -1,7 +1,6 @@
 """The ports with a span around each call. Each wrapper is itself the port; `rag.compose` puts them on."""
 
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
 from functools import partial
 from typing import Protocol
 
@@ -22,8 +21,8 @@ from rag.base.ports import (
 from rag.base.types import Access, Candidate, Filters, Passage, Query, Role, Work
 from rag.telemetry import attributes
 from rag.telemetry.attributes import Peer, Reading
-from rag.telemetry.spans import CURRENT, Span, Tracer, below, end
-from rag.telemetry.within import within
+from rag.telemetry.spans import CURRENT, Attributes, Reveal, Span, Tracer, below
+from rag.telemetry.within import spanned
 
 
 class Store(PassageStore, Protocol):
@@ -51,37 +50,43 @@ class TracedAnswers:
         self._answers = answers
         self._tracer = tracer
 
-    async def answer(self, query: Query, deadline: Deadline, *, stream: bool) -> AsyncGenerator[AnswerEvent, None]:
+    def answer(self, query: Query, deadline: Deadline, *, stream: bool) -> AsyncGenerator[AnswerEvent, None]:
         """See the port."""
         events = self._answers.answer(query, deadline, stream=stream)
         if CURRENT.get() is None:
-            async with aclosing(events):
-                async for event in events:
-                    yield event
-            return
+            return events
         span = self._tracer.begin("invoke_workflow ask")
-        answer: Answer | None = None
-        failed: BaseException | None = None
-        try:
-            async with aclosing(within(CURRENT, span, events)) as traced:
-                async for event in traced:
-                    if isinstance(event, SourcesFound):
-                        self._looked_up(span, event.cache)
-                    elif isinstance(event, Answered):
-                        answer = event.answer
-                    yield event
-        except BaseException as error:
-            failed = error
-            raise
-        finally:
-            span.describe = partial(attributes.workflow, query, answer)
-            span.trace.notable = span.trace.notable or bool(answer and answer.degraded)
-            end(span, failed)
+        workflow = _Workflow(query, span)
+        span.describe = workflow.describe
+        return spanned(span, events, workflow.note)
 
-    def _looked_up(self, workflow: Span, recall: Recall) -> None:
+
+class _Workflow:
+    """What becomes known of the answering of a question."""
+
+    def __init__(self, query: Query, span: Span) -> None:
+        self._query = query
+        self._span = span
+        self._answer: Answer | None = None
+
+    def note(self, event: AnswerEvent) -> None:
+        """One more event of it."""
+        if isinstance(event, SourcesFound):
+            self._looked_up(event.cache)
+        elif isinstance(event, Answered):
+            self._answer = event.answer
+            trace = self._span.trace
+            trace.notable = trace.notable or bool(event.answer.degraded)
+
+    def describe(self, reveal: Reveal | None) -> Attributes:
+        """In words."""
+        return attributes.workflow(self._query, self._answer, reveal)
+
+    def _looked_up(self, recall: Recall) -> None:
         """The lookup was between the start of the workflow and whatever came first after it."""
         if recall.status == "off":
             return
+        workflow = self._span
         starts = [span.started_ns for span in workflow.trace.spans if span.parent_id == workflow.id]
         span = below(workflow, f"cache_lookup {recall.tier or 'exact'}")
         span.started_ns, span.ended_ns = workflow.started_ns, min([*starts, span.ended_ns])
