@@ -7,7 +7,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from rag.base.answers import AnswerEvent
+from rag.base.answers import Answer, AnswerEvent
 from rag.base.deadline import Deadline
 from rag.base.types import (
     Access,
@@ -160,6 +160,13 @@ class ChatModel(Protocol):
 
 class Answers(Protocol):
     """Answers questions, event by event. Safe to call concurrently."""
+
+    def recall(self, query: Query) -> Answer | None:
+        """The kept answer to this very question where one holds without a search, which is most of them; else None.
+
+        Costs next to nothing and waits for nothing. `answer` would give the same. Raises InvalidInput, Forbidden.
+        """
+        ...
 
     def answer(self, query: Query, deadline: Deadline, *, stream: bool) -> AsyncGenerator[AnswerEvent, None]:
         """SourcesFound, text and citations as they come, Usage, and Answered last.

@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from rag.base.answers import AnswerEvent
+from rag.base.answers import Answer, AnswerEvent
 from rag.base.deadline import Deadline
 from rag.base.ports import Answers
 from rag.base.types import Query
@@ -23,11 +23,19 @@ class PermittedAnswers:
         self._default = default
         self._free = free
 
+    def recall(self, query: Query) -> Answer | None:
+        """See the port."""
+        self._check(query)
+        return self._answers.recall(query)
+
     async def answer(self, query: Query, deadline: Deadline, *, stream: bool) -> AsyncGenerator[AnswerEvent, None]:
         """See the port. Raises also Forbidden."""
-        model = query.model or self._default
-        if model != self._free:
-            permit_model(self._book.of(query.principal.key_id), model)
+        self._check(query)
         async with aclosing(self._answers.answer(query, deadline, stream=stream)) as events:
             async for event in events:
                 yield event
+
+    def _check(self, query: Query) -> None:
+        model = query.model or self._default
+        if model != self._free:
+            permit_model(self._book.of(query.principal.key_id), model)

@@ -57,6 +57,10 @@ class Answerer:
         self._count = count
         self._index = index
 
+    def recall(self, query: Query) -> Answer | None:
+        """Nothing: nothing is kept here."""
+        return None
+
     async def answer(self, query: Query, deadline: Deadline, *, stream: bool) -> AsyncGenerator[AnswerEvent, None]:
         """The events of one answer: what `prepare` finds, and what `write` makes of it."""
         async with aclosing(self.write(await self.prepare(query, deadline), deadline, stream=stream)) as events:

@@ -1,7 +1,7 @@
 """The recipe with a memory: a question is not answered twice while what its answer rests on is the same."""
 
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
 
 from msgspec.structs import replace
@@ -51,6 +51,13 @@ class CachedAnswerer:
         self._n_reworded = 0
         self._flights: Flights[AnswerEvent] = Flights()
 
+    def recall(self, query: Query) -> Answer | None:
+        """The kept answer, if the index is as it was when that was found to hold."""
+        if not policy.reads(query):
+            return None
+        hit = self._unchanged(key_of(self._answerer, query, self._build()), query)
+        return self._given(hit, "exact") if hit else None
+
     async def answer(self, query: Query, deadline: Deadline, *, stream: bool) -> AsyncGenerator[AnswerEvent, None]:
         """The events of `Answerer.answer`, from memory where an answer is there that still holds.
 
@@ -65,7 +72,7 @@ class CachedAnswerer:
         key = key_of(self._answerer, query, self._build())
         hit = self._unchanged(key, query)
         if hit:
-            for event in self._replayed(hit, "exact"):
+            for event in replayed(self._given(hit, "exact")):
                 yield event
             return
         if query.cache == "refresh":
@@ -93,7 +100,7 @@ class CachedAnswerer:
         prepared = await self._answerer.prepare(query, deadline)
         verdict, tier = self._looked_up(key, query, prepared, epoch)
         if verdict.hit and verdict.rejected_by is None:
-            for event in self._replayed(verdict.hit, tier):
+            for event in replayed(self._given(verdict.hit, tier)):
                 yield event
             return
         recall = Recall(status="miss", similarity=verdict.similarity, rejected_by=verdict.rejected_by)
@@ -161,10 +168,9 @@ class CachedAnswerer:
         life = Life(tenant=query.principal.tenant, stored_at_s=time.time(), ttl_s=ttl_s, cost_usd=self._price(answer))
         self._memory.put(entry_of(key, question, answer, life), epoch)
 
-    def _replayed(self, hit: Hit, tier: CacheTier) -> list[AnswerEvent]:
-        """The events of a kept answer: what a reader would have seen, in one piece."""
+    def _given(self, hit: Hit, tier: CacheTier) -> Answer:
+        """A kept answer as it is served, which counts as a hit."""
         self._memory.use(hit.entry)
-        kept = hit.entry.answer
         recall = Recall(
             status="hit",
             tier=tier,
@@ -175,14 +181,17 @@ class CachedAnswerer:
             saved_usd=hit.entry.cost_usd,
         )
         self._tally.take(recall)
-        answer = replace(kept, cache=recall, stages_s={})
-        return [
-            SourcesFound(sources=answer.sources, cache=recall),
-            TextDelta(text=answer.text),
-            *(Cited(citation=citation) for citation in answer.citations),
-            answer.usage,
-            Answered(answer=answer),
-        ]
+        return replace(hit.entry.answer, cache=recall, stages_s={})
+
+
+def replayed(answer: Answer) -> Iterator[AnswerEvent]:
+    """The events of an answer that is there already, in one piece."""
+    yield SourcesFound(sources=answer.sources, cache=answer.cache)
+    yield TextDelta(text=answer.text)
+    for citation in answer.citations:
+        yield Cited(citation=citation)
+    yield answer.usage
+    yield Answered(answer=answer)
 
 
 def key_of(answerer: Answerer, query: Query, build: str) -> CacheKey:

@@ -5,7 +5,7 @@ from contextlib import aclosing
 
 from cache.flights import Flights
 from cache.key import answer_key
-from rag.base.answers import AnswerEvent
+from rag.base.answers import Answer, AnswerEvent
 from rag.base.deadline import Deadline
 from rag.base.types import Query
 from rag.govern.access import readable_by
@@ -18,6 +18,10 @@ class SharedAnswerer:
     def __init__(self, answerer: Answerer) -> None:
         self._answerer = answerer
         self._flights: Flights[AnswerEvent] = Flights()
+
+    def recall(self, query: Query) -> Answer | None:
+        """Nothing: nothing is kept."""
+        return None
 
     async def answer(self, query: Query, deadline: Deadline, *, stream: bool) -> AsyncGenerator[AnswerEvent, None]:
         """The events of `Answerer.answer`."""

@@ -45,6 +45,9 @@ async def ask(
     query = _query(data, principal, request_id_of(request.scope), services)
     limits = services.limits
     streams = data.stream if data.stream is not None else request.accept.best_match([_JSON, _STREAM]) == _STREAM
+    kept = None if streams else services.answerer.recall(query)
+    if kept:
+        return _given(kept, query.request_id)
     events = services.answerer.answer(query, Deadline.after(limits.request_timeout_s), stream=streams)
     within_s = limits.request_timeout_s + GRACE_S
     if streams:
@@ -57,7 +60,11 @@ async def ask(
             headers=lambda: headers,
         )
     answer = await while_connected(request.receive, _whole(events), within_s=within_s)
-    return Response(answer_body(answer, query.request_id, explain=data.explain), headers=cache_headers(answer.cache))
+    return _given(answer, query.request_id, explain=data.explain)
+
+
+def _given(answer: Answer, request_id: str, *, explain: bool = False) -> Response[AnswerBody]:
+    return Response(answer_body(answer, request_id, explain=explain), headers=cache_headers(answer.cache))
 
 
 def cache_headers(recall: Recall) -> dict[str, str]:

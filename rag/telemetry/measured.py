@@ -35,6 +35,15 @@ class MeasuredAnswers:
         self._coverage = Coverage(clock)
         metrics.before(self._set_coverage)
 
+    def recall(self, query: Query) -> Answer | None:
+        """See `rag.base.ports.Answers`. Only what is found is counted: else `answer` is next, which counts itself."""
+        started_s = self._clock()
+        answer = self._answers.recall(query)
+        if answer is not None:
+            spent_s = self._clock() - started_s
+            self._over(_told(query, answer, duration_s=spent_s, ttft_s=spent_s, spent=Spent()))
+        return answer
+
     async def answer(self, query: Query, deadline: Deadline, *, stream: bool) -> AsyncGenerator[AnswerEvent, None]:
         """See `rag.base.ports.Answers`."""
         started_s = self._clock()
@@ -56,23 +65,16 @@ class MeasuredAnswers:
             failure = error
             raise
         finally:
-            told = Told(
-                kind="ask",
-                request_id=query.request_id,
-                tenant=query.principal.tenant,
-                subject=query.principal.subject,
-                outcome=_outcome(answer, failure),
-                error=None if failure is None else class_of(failure),
-                model=query.model,
-                question=query.text,
-                answer=answer,
-                duration_s=self._clock() - started_s,
-                ttft_s=ttft_s,
-                spent=spent,
-            )
             self._metrics.shift(names.INFLIGHT, -1)
-            self._count(told, failure)
-            self._tell(told)
+            duration_s = self._clock() - started_s
+            self._over(
+                _told(query, answer, failure, duration_s=duration_s, ttft_s=ttft_s, spent=spent),
+                failure,
+            )
+
+    def _over(self, told: Told, failure: Exception | None = None) -> None:
+        self._count(told, failure)
+        self._tell(told)
 
     def _count(self, told: Told, failure: Exception | None) -> None:
         metrics = self._metrics
@@ -113,6 +115,31 @@ class MeasuredAnswers:
         top_score = top_cosine(answer)
         if top_score is not None:
             metrics.observe(names.TOP_SCORE, top_score)
+
+
+def _told(
+    query: Query,
+    answer: Answer | None,
+    failure: Exception | None = None,
+    *,
+    duration_s: float,
+    ttft_s: float | None,
+    spent: Spent,
+) -> Told:
+    return Told(
+        kind="ask",
+        request_id=query.request_id,
+        tenant=query.principal.tenant,
+        subject=query.principal.subject,
+        outcome=_outcome(answer, failure),
+        error=None if failure is None else class_of(failure),
+        model=query.model,
+        question=query.text,
+        answer=answer,
+        duration_s=duration_s,
+        ttft_s=ttft_s,
+        spent=spent,
+    )
 
 
 def _outcome(answer: Answer | None, failure: Exception | None) -> str:

@@ -21,7 +21,7 @@ from rag.base.ports import (
 from rag.base.types import Access, Candidate, Filters, Passage, Query, Role, Work
 from rag.telemetry import attributes
 from rag.telemetry.attributes import Peer, Reading
-from rag.telemetry.spans import CURRENT, Attributes, Reveal, Span, Tracer, below
+from rag.telemetry.spans import CURRENT, Attributes, Reveal, Span, Tracer, below, end
 from rag.telemetry.within import spanned
 
 
@@ -49,6 +49,20 @@ class TracedAnswers:
     def __init__(self, answers: Answers, tracer: Tracer) -> None:
         self._answers = answers
         self._tracer = tracer
+
+    def recall(self, query: Query) -> Answer | None:
+        """See the port."""
+        if CURRENT.get() is None:
+            return self._answers.recall(query)
+        span = self._tracer.begin("invoke_workflow ask")
+        answer = self._answers.recall(query)
+        if answer is not None:
+            workflow = _Workflow(query, span)
+            workflow.note(SourcesFound(sources=answer.sources, cache=answer.cache))
+            workflow.note(Answered(answer=answer))
+            span.describe = workflow.describe
+            end(span)
+        return answer
 
     def answer(self, query: Query, deadline: Deadline, *, stream: bool) -> AsyncGenerator[AnswerEvent, None]:
         """See the port."""

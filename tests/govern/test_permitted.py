@@ -8,18 +8,19 @@ from rag.govern.accounts import AccountBook
 from rag.govern.allowance import Allowance
 from rag.govern.keys import new_key
 from rag.govern.permitted import PermittedAnswers
-from tests.serve.stage import EVENTS, StageAnswerer
+from tests.serve.stage import ANSWER, EVENTS, StageAnswerer
 
 KEY = msgspec.structs.replace(new_key("ann")[1], allowance=Allowance(models=("small", "tiny-*")))
+
+
+QUERY = Query(text="why?", principal=Principal(subject="ann", tenant="acme", key_id=KEY.id), request_id="r")
 
 
 async def asked(model, default="small"):
     """The events, and how often the answerer behind was asked."""
     inner = StageAnswerer()
     permitted = PermittedAnswers(inner, AccountBook([KEY]), default=default, free="extractive")
-    query = Query(
-        text="why?", principal=Principal(subject="ann", tenant="acme", key_id=KEY.id), request_id="r", model=model
-    )
+    query = msgspec.structs.replace(QUERY, model=model)
     try:
         return [event async for event in permitted.answer(query, Deadline.after(5), stream=False)]
     except Forbidden as error:
@@ -37,3 +38,12 @@ async def test_others_are_forbidden_named_or_not(model, default):
     refused = await asked(model, default)
     assert isinstance(refused, Forbidden)
     assert "may not use the model 'big'" in str(refused)
+
+
+def test_kept_answers_of_other_models_are_forbidden_too():
+    inner = StageAnswerer()
+    inner.kept = ANSWER
+    permitted = PermittedAnswers(inner, AccountBook([KEY]), default="small", free="extractive")
+    assert permitted.recall(QUERY) is ANSWER
+    with pytest.raises(Forbidden):
+        permitted.recall(msgspec.structs.replace(QUERY, model="big"))

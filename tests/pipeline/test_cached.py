@@ -10,7 +10,7 @@ from cache.factory import empty_memory
 from rag.base.answers import Answer, Answered, AnswerEvent, SourcesFound
 from rag.base.deadline import Deadline
 from rag.base.errors import Unavailable
-from rag.base.types import Candidate, Principal, Query, TextDelta, Turn
+from rag.base.types import CacheMode, Candidate, Principal, Query, TextDelta, Turn
 from rag.pipeline.answer import Answerer
 from rag.pipeline.cached import CachedAnswerer
 from rag.pipeline.shared import SharedAnswerer
@@ -67,6 +67,37 @@ async def test_the_second_time_comes_from_memory_with_the_same_citations(
     assert len(model.prompts) == 1
     replay = await events(memory, query)
     assert "".join(event.text for event in replay if isinstance(event, TextDelta)) == first.text
+
+
+async def test_what_holds_is_recalled_without_a_search(recipe: Answerer, query: Query) -> None:
+    memory = cached(recipe)
+    assert memory.recall(query) is None
+    fresh = await ask(memory, query)
+    kept = memory.recall(query)
+    assert kept is not None
+    assert (kept.text, kept.citations, kept.cache.tier) == (fresh.text, fresh.citations, "exact")
+    last = (await events(memory, query))[-1]
+    assert isinstance(last, Answered)
+    assert last.answer.text == kept.text
+
+
+@pytest.mark.parametrize("mode", ["write", "refresh", "off"])
+async def test_nothing_is_recalled_for_who_does_not_read(recipe: Answerer, query: Query, mode: CacheMode) -> None:
+    memory = cached(recipe)
+    await ask(memory, query)
+    assert memory.recall(replace(query, cache=mode)) is None
+    assert memory.recall(replace(query, principal=Principal(subject="eve", tenant="other"))) is None
+
+
+@pytest.mark.parametrize("epoch", [2, None])
+async def test_nothing_is_recalled_that_must_be_held_against_a_search(
+    recipe: Answerer, query: Query, epoch: int | None
+) -> None:
+    index = Index()
+    memory = cached(recipe, index)
+    await ask(memory, query)
+    index.epoch = epoch
+    assert memory.recall(query) is None
 
 
 @pytest.mark.parametrize("epoch", [2, None])

@@ -102,15 +102,19 @@ EVENTS: tuple[AnswerEvent, ...] = (
 
 
 class StageAnswerer:
-    """Plays `events`, raising those that are errors; `gate` holds back all but the first."""
+    """Plays `events`, raising those that are errors; `gate` holds back all but the first. `kept` is recalled."""
 
     def __init__(self, events=EVENTS):
         self.events = events
+        self.kept = None
         self.queries = []
         self.gate = asyncio.Event()
         self.gate.set()
         self.began = asyncio.Event()
         self.closed = asyncio.Event()
+
+    def recall(self, query):
+        return self.kept
 
     async def answer(self, query, deadline, *, stream) -> AsyncGenerator[AnswerEvent, None]:
         self.queries.append((query, stream))

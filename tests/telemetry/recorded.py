@@ -80,6 +80,8 @@ class Recorded:
             await self._answered(query)
 
     async def _answered(self, query: Query) -> None:
+        if self.answers.recall(query):
+            return
         async for _ in self.answers.answer(query, Deadline.after(10), stream=True):
             pass
 

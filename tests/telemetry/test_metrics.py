@@ -50,6 +50,21 @@ def test_nothing_is_exported_but_the_catalogue() -> None:
         assert not {"tenant", "user", "query", "trace_id"} & set(metric.labels)
 
 
+def test_a_recalled_answer_is_counted_once_and_what_is_not_found_not_at_all() -> None:
+    metrics, told, inner = Metrics(), [], StageAnswerer()
+    measured = MeasuredAnswers(inner, metrics, tell=told.append)
+    assert measured.recall(QUERY) is None
+    assert (told, values(metrics).get('rag_requests_total{outcome="cache_hit"}', 0)) == ([], 0)
+    inner.kept = replace(ANSWER, cache=Recall(status="hit", tier="exact"), stages_s={})
+    assert measured.recall(QUERY) is inner.kept
+    seen = values(metrics)
+    assert seen['rag_requests_total{outcome="cache_hit"}'] == len(told) == 1
+    assert seen['rag_cache_lookups_total{result="hit",tier="exact"}'] == 1
+    assert seen["rag_ttft_seconds_count"] == seen["rag_request_duration_seconds_count"] == 1
+    assert seen["rag_inflight_requests"] == 0
+    assert (told[0].answer, told[0].outcome, told[0].question) == (inner.kept, "cache_hit", QUERY.text)
+
+
 async def test_an_answer_is_counted_with_its_stages() -> None:
     seen = await asked(*EVENTS)
     assert seen['rag_requests_total{outcome="answered"}'] == 1
