@@ -55,8 +55,16 @@ def finished(trace: Trace, reveal: Reveal | None) -> FinishedTrace:
         duration_ns=root.ended_ns - root.started_ns,
         error=next((class_of(span.failed) for span in trace.spans if isinstance(span.failed, Exception)), None),
         spans=tuple(_finished(span, reveal) for span in sorted(trace.spans, key=lambda span: span.started_ns)),
-        batches=tuple(_finished(span, reveal) for span in trace.batches),
+        batches=tuple(_shared(span, reveal) for span in trace.batches),
     )
+
+
+def _shared(span: Span, reveal: Reveal | None) -> FinishedSpan:
+    """Put into words once, for all of the traces that it is a part of."""
+    if span.told is None:
+        span.told = _finished(span, reveal)
+    told: FinishedSpan = span.told
+    return told
 
 
 def _finished(span: Span, reveal: Reveal | None) -> FinishedSpan:

@@ -50,6 +50,7 @@ class Span:
         "name",
         "parent_id",
         "started_ns",
+        "told",
         "trace",
         "tried",
     )
@@ -65,6 +66,7 @@ class Span:
         self.failed: BaseException | None = None
         self.describe: Describe | None = None
         self.links: tuple[Point, ...] = ()
+        self.told: Any = None  # of a batch: its form in every trace that it served
         self.tried: list[Any] | None = None  # of a route: the targets that were asked, as whoever hears of them notes
         self._token: Token[Span | None] | None = None
 
