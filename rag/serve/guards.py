@@ -1,6 +1,7 @@
 """Who may come in: a key becomes a Principal before the body is read, and every route names the scope it needs."""
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from litestar import Request
 from litestar.connection import ASGIConnection
@@ -43,6 +44,7 @@ class Doorkeeper:
             return
         if self._keys.is_open:
             _refuse_strange_host(connection.headers.get("host", ""))
+            _refuse_strange_page(connection.headers.get("origin"))
         principal = self._keys.authenticate(token_in(connection.headers))
         require(principal, scope)
         accounts = self._book.of(principal.key_id)
@@ -94,3 +96,18 @@ def _refuse_strange_host(host: str) -> None:
     name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
     if not is_loopback(name):
         raise Forbidden("without API keys this server answers to localhost only; configure keys to use another name")
+
+
+def _refuse_strange_page(origin: str | None) -> None:
+    """Browsers let any page send a POST to any address, this one included, and hide from it only the answer.
+
+    They name the page in `Origin` then. A page of this machine is one of its owner's programs.
+    """
+    if origin is None:
+        return
+    try:
+        name = urlsplit(origin).hostname or ""
+    except ValueError:
+        name = ""
+    if not is_loopback(name):
+        raise Forbidden("without API keys this server answers no pages of other hosts; configure keys to admit them")

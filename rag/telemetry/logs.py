@@ -5,7 +5,8 @@ or of a document: see `rag.base.errors`.
 """
 
 import logging
-from typing import TextIO
+import re
+from typing import Final, TextIO
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
@@ -13,6 +14,11 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from rag.telemetry.config import LogsConfig
 from rag.telemetry.spans import CURRENT
 from rag.telemetry.told import REQUEST_ID
+
+_PLAIN: Final = structlog.dev.plain_traceback
+"""With rich installed, which it is, structlog would show the local variables of every frame: keys, texts, questions."""
+
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def configure(config: LogsConfig, stream: TextIO) -> None:
@@ -32,13 +38,19 @@ def _formatter(*, as_text: bool, colours: bool) -> logging.Formatter:
         _name_place,
     ]
     last: list[Processor] = (
-        [structlog.dev.ConsoleRenderer(colors=colours, sort_keys=False)]
+        [_keep_to_one_line, structlog.dev.ConsoleRenderer(colors=colours, sort_keys=False, exception_formatter=_PLAIN)]
         if as_text
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     )
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=shared, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last]
     )
+
+
+def _keep_to_one_line(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """What a line tells may come from afar; it must not make a second line, or drive the terminal. JSON escapes it."""
+    event["event"] = _CONTROL.sub("\ufffd", str(event["event"]))
+    return event
 
 
 def _name_place(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

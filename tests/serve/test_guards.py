@@ -100,6 +100,33 @@ async def test_without_keys_a_page_of_another_host_is_kept_out(host, status):
         assert (await client.post("/ask", json=QUESTION)).status_code == status
 
 
+@pytest.mark.parametrize("path", ["/ask", "/search", "/v1/chat/completions", "/documents/delete"])
+@pytest.mark.parametrize(
+    ("origin", "is_let_in"),
+    [
+        ("http://localhost:3000", True),
+        ("http://127.0.0.1", True),
+        ("http://[::1]:8080", True),
+        ("https://evil.example", False),
+        ("https://localhost.evil.example", False),
+        ("http://[", False),
+        ("null", False),
+        ("", False),
+    ],
+)
+async def test_without_keys_a_page_of_another_host_sends_nothing(path, origin, is_let_in):
+    """Cross-site requests: a browser sends a POST without a content type for any page, and asks nobody before."""
+    staged = services(keys=KeyRing())
+    async with client_of(staged, {"host": "localhost:8080", "origin": origin}) as client:
+        response = await client.request("POST", path, content=b"{}")
+    assert (response.status_code != 403) == is_let_in
+
+
+async def test_with_keys_any_page_may_ask_that_knows_one():
+    async with client_of(services(), READS | {"origin": "https://intranet.example"}) as client:
+        assert (await client.post("/ask", json=QUESTION)).status_code == 200
+
+
 async def test_with_keys_any_host_may_be_named():
     async with client_of(services(keys=KeyRing([WRITER])), READS | {"host": "rag.example"}) as client:
         assert (await client.post("/ask", json=QUESTION)).status_code == 401

@@ -35,6 +35,15 @@ async def test_any_number_of_paths_makes_one_series():
     assert len(series) == 1
 
 
+async def test_any_number_of_methods_makes_one_series():
+    async with client_of(services(keys=KeyRing([READER, SCRAPER])), headers={}) as client:
+        for number in range(100):
+            await client.request(f"METHOD{number}", "/ask")
+        reply = await client.get("/metrics", headers=SCRAPES)
+    series = [line for line in reply.text.splitlines() if line.startswith("rag_http_requests_total")]
+    assert series == ['rag_http_requests_total{method="other",route="other",status="405"} 100.0']
+
+
 async def test_without_keys_this_machine_sees_the_numbers():
     async with client_of(services(keys=KeyRing()), headers={"host": "localhost"}) as client:
         reply = await client.get("/metrics")

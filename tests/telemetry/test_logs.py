@@ -63,3 +63,27 @@ def test_a_terminal_gets_text_and_a_level_keeps_things_out() -> None:
     assert "somebody does" in stream.getvalue()
     assert "nobody" not in stream.getvalue()
     assert not stream.getvalue().startswith("{")
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_a_traceback_tells_where_it_failed_and_not_what_was_worked_on(is_terminal: bool) -> None:
+    stream = logged(LogsConfig(format="text"), is_terminal=is_terminal)
+
+    def divide(question: str) -> float:
+        return len(question) / 0
+
+    try:
+        divide("how ill is " + "ann")
+    except ZeroDivisionError:
+        logging.getLogger("rag").exception("failed")
+    assert "ZeroDivisionError" in stream.getvalue()
+    assert "how ill is ann" not in stream.getvalue()
+
+
+def test_what_came_from_afar_makes_no_second_line_and_drives_no_terminal() -> None:
+    stream = logged(LogsConfig(format="text"))
+    logging.getLogger("rag").warning("the model said %s", "x\n2026-01-01 [error] forged\x1b[2J\x9b2J\u2028y")
+    (line,) = stream.getvalue().splitlines()
+    assert "forged" in line
+    assert "\x1b" not in line
+    assert "\x9b" not in line
