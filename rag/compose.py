@@ -116,7 +116,7 @@ def with_keys(settings: Settings, local_token: str) -> Settings:
                 f"the keys file {file} holds no key; add one with `rag keys create`", path="auth.keys_file"
             )
     if keys:
-        scopes: frozenset[Scope] = frozenset({"read", "write", "admin"})
+        scopes: frozenset[Scope] = frozenset({"admin", "operator"})
         keys.append(KeyConfig(id=LOCAL_ID, hash=hash_of(local_token), subject="local", scopes=scopes))
     return replace(settings, auth=replace(settings.auth, keys=tuple(keys)))
 

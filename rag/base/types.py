@@ -15,7 +15,7 @@ from rag.base.pages import Pages
 
 Scalar = str | int | float | bool
 Metadata = Mapping[str, Scalar | Sequence[str]]
-Scope = Literal["read", "write", "metrics", "admin"]
+Scope = Literal["read", "write", "metrics", "admin", "operator"]
 Role = Literal["query", "passage"]
 Lane = Literal["interactive", "bulk"]
 Origin = Literal["dense", "bm25", "fused", "rerank", "blend"]

@@ -33,7 +33,9 @@ _HARMED: Final[dict[Harm, Script]] = {
 }
 _TOKEN: Final = "gw_drill0_for-a-drill-only"  # noqa: S105 - opens a server that lives for one drill
 _HEADERS: Final = {"authorization": f"Bearer {_TOKEN}"}
-_KEYS: Final = '[auth]\nkeys = [{{id = "drill0", hash = "{hash}", subject = "drill", scopes = ["admin"]}}]\n'
+_KEYS: Final = (
+    '[auth]\nkeys = [{{id = "drill0", hash = "{hash}", subject = "drill", scopes = ["admin", "operator"]}}]\n'
+)
 _MODEL: Final = (
     '[models.{name}]\nkind = "openai"\nbase_url = "http://{host}:{port}/v1"\nmodel = "{name}"\nidle_timeout_s = 15\n'
 )

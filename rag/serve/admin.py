@@ -13,13 +13,11 @@ from rag.base.errors import ConfigError, InvalidInput
 from rag.base.types import Principal, Prompt
 from rag.compose import Services
 from rag.serve.bodies import locate
-from rag.serve.guards import NEEDS
+from rag.serve.guards import OPERATES, WATCHES
 from rag.serve.reference import refusals
 from rag.serve.wire import Body, convert
 from rag.settings import exchanged, shown
 
-_SEES: dict[str, Any] = {NEEDS: "metrics"}
-_GOVERNS: dict[str, Any] = {NEEDS: "admin"}
 MAX_PROMPT_TOKENS = 10_000_000
 
 
@@ -75,7 +73,7 @@ class ChangedBody(Struct, frozen=True, kw_only=True):
     "/admin/routes",
     tags=["operations"],
     summary="All routes as they are now",
-    opt=_SEES,
+    opt=WATCHES,
     responses=refusals(),
     sync_to_thread=False,
 )
@@ -91,7 +89,7 @@ def list_routes(services: NamedDependency[Services], principal: NamedDependency[
     "/admin/routes/{name:str}",
     tags=["operations"],
     summary="Explain a route",
-    opt=_SEES,
+    opt=WATCHES,
     responses=refusals(404, 422),
     sync_to_thread=False,
 )
@@ -110,7 +108,7 @@ def explain_route(
     "/admin/config",
     tags=["operations"],
     summary="The settings in force",
-    opt=_GOVERNS,
+    opt=OPERATES,
     responses=refusals(),
     sync_to_thread=False,
 )
@@ -124,7 +122,7 @@ def show_config(services: NamedDependency[Services]) -> dict[str, Any]:
     "/admin/config",
     tags=["operations"],
     summary="Exchange models and routes",
-    opt=_GOVERNS,
+    opt=OPERATES,
     responses=refusals(body=True),
 )
 async def put_config(data: JSONBody[ExchangeBody], services: NamedDependency[Services]) -> ChangedBody:

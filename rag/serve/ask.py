@@ -14,6 +14,7 @@ from rag.base.errors import BadDependency, InvalidInput
 from rag.base.types import Principal, Query, TextDelta, Turn, Usage
 from rag.compose import Services
 from rag.index.filters import parse_filters
+from rag.serve.guards import READS
 from rag.serve.identity import request_id_of
 from rag.serve.problems import report
 from rag.serve.reference import StreamingOperation, refusals
@@ -28,6 +29,7 @@ _STREAM, _JSON = "text/event-stream", "application/json"
     status_code=200,
     tags=["questions"],
     summary="Ask a question",
+    opt=READS,
     operation_class=StreamingOperation,
     responses=refusals(429, 502, 503, 504, body=True),
 )

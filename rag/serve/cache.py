@@ -16,12 +16,10 @@ from rag.base.types import Principal, Query
 from rag.compose import Services
 from rag.index.filters import parse_filters
 from rag.pipeline.cache_desk import CacheDesk
-from rag.serve.guards import NEEDS, WRITES
+from rag.serve.guards import READS, WATCHES, WRITES
 from rag.serve.identity import request_id_of
 from rag.serve.reference import refusals
 from rag.serve.wire import Body, Question, RawFilters, TopK, convert
-
-_WATCHES: dict[str, Any] = {NEEDS: "metrics"}
 
 
 class EstimateBody(Struct, frozen=True, kw_only=True):
@@ -81,7 +79,7 @@ class ExplanationBody(Struct, frozen=True, kw_only=True):
     nearest: tuple[NearBody, ...]
 
 
-@get("/cache", tags=["cache"], summary="Report on the answer cache", opt=_WATCHES, responses=refusals(404))
+@get("/cache", tags=["cache"], summary="Report on the answer cache", opt=WATCHES, responses=refusals(404))
 async def report_cache(services: NamedDependency[Services]) -> CacheReportBody:
     """Tells hits, rejections, savings and how many hits were wrong, of those that were checked."""
     return convert(_desk(services).report(), CacheReportBody)
@@ -105,6 +103,7 @@ async def clear_cache(services: NamedDependency[Services], principal: NamedDepen
     status_code=200,
     tags=["cache"],
     summary="Explain what the answer cache would do",
+    opt=READS,
     responses=refusals(404, 429, 502, 503, 504, body=True),
 )
 async def explain_cache(

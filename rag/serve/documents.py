@@ -23,7 +23,7 @@ from rag.govern.access import managed_in, readable_by, require
 from rag.govern.limits import MAX_PAGE, Limits
 from rag.index.filters import MAX_ALTERNATIVES as MAX_IDS
 from rag.index.filters import parse_filters
-from rag.serve.guards import WRITES
+from rag.serve.guards import READS, WRITES
 from rag.serve.reference import refusals
 from rag.serve.shelf import (
     DeletedBody,
@@ -42,7 +42,7 @@ from rag.serve.streams import GRACE_S, while_connected
 from rag.serve.uploads import FILES
 
 
-@get("/", summary="List documents", responses=refusals(422, 502, 503, 504))
+@get("/", summary="List documents", opt=READS, responses=refusals(422, 502, 503, 504))
 async def list_documents(  # noqa: PLR0913, PLR0917 - the parameters of the query string, passed by name
     services: NamedDependency[Services],
     principal: NamedDependency[Principal],
@@ -67,7 +67,7 @@ async def list_documents(  # noqa: PLR0913, PLR0917 - the parameters of the quer
     return ListingBody(documents=records, total=page.total, cursor=page.cursor)
 
 
-@get("/{document_id:str}", summary="Get a document", responses=refusals(404, 422, 502, 503, 504))
+@get("/{document_id:str}", summary="Get a document", opt=READS, responses=refusals(404, 422, 502, 503, 504))
 async def get_document(
     document_id: FromPath[str],
     services: NamedDependency[Services],

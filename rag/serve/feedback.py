@@ -11,6 +11,7 @@ from rag.base.errors import NotFound
 from rag.base.types import Principal
 from rag.compose import Services
 from rag.records.feedback import Feedback, Thumb
+from rag.serve.guards import READS
 from rag.serve.reference import refusals
 from rag.serve.wire import Body
 
@@ -31,6 +32,7 @@ class FeedbackBody(Body, frozen=True):
     status_code=204,
     tags=["questions"],
     summary="Judge an answer",
+    opt=READS,
     responses=refusals(404, 503, body=True),
 )
 async def feedback(

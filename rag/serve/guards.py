@@ -18,10 +18,15 @@ from rag.govern.allowance import Accounts
 from rag.govern.keys import KeyRing, is_loopback
 from rag.govern.meters import Meters, Standing
 
-NEEDS = "needs_scope"
-PUBLIC: dict[str, Any] = {NEEDS: None}
-"""`opt` of a route that asks for no key. Every other route needs "read" unless it says otherwise."""
-WRITES: dict[str, Any] = {NEEDS: "write"}
+NEEDS = "needs_scopes"
+"""In the `opt` of a route: the scopes of which a key must hold one. Where it is forgotten, only operators come in."""
+PUBLIC: dict[str, Any] = {NEEDS: ()}
+"""`opt` of a route that asks for no key."""
+READS: dict[str, Any] = {NEEDS: ("read",)}
+WRITES: dict[str, Any] = {NEEDS: ("write",)}
+WATCHES: dict[str, Any] = {NEEDS: ("metrics",)}
+OPERATES: dict[str, Any] = {NEEDS: ("operator",)}
+LOOKS_BACK: dict[str, Any] = {NEEDS: ("read", "operator")}
 
 _STANDINGS = "groundwire_standings"
 
@@ -39,14 +44,14 @@ class Doorkeeper:
 
     async def __call__(self, connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
         """Litestar calls it before it reads the body; async, as a plain function would be sent to a thread."""
-        scope = handler.opt.get(NEEDS, "read")
-        if scope is None:
+        scopes = handler.opt.get(NEEDS, ("operator",))
+        if not scopes:
             return
         if self._keys.is_open:
             _refuse_strange_host(connection.headers.get("host", ""))
             _refuse_strange_page(connection.headers.get("origin"))
         principal = self._keys.authenticate(token_in(connection.headers))
-        require(principal, scope)
+        require(principal, *scopes)
         accounts = self._book.of(principal.key_id)
         connection.scope["user"] = principal
         try:

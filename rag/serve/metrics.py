@@ -8,7 +8,7 @@ from litestar.enums import HttpMethod
 from litestar.types import BeforeMessageSendHookHandler, Message, Scope
 
 from rag.compose import Services
-from rag.serve.guards import NEEDS
+from rag.serve.guards import WATCHES
 from rag.serve.reference import refusals
 from rag.telemetry import names
 from rag.telemetry.metrics import CONTENT_TYPE, OPENMETRICS_TYPE, Metrics
@@ -21,7 +21,7 @@ _METHODS: Final = frozenset(method.value for method in HttpMethod)
     "/metrics",
     tags=["health"],
     summary="Numbers for Prometheus",
-    opt={NEEDS: "metrics"},
+    opt=WATCHES,
     media_type=CONTENT_TYPE,
     responses=refusals(403),
     sync_to_thread=False,

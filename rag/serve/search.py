@@ -10,6 +10,7 @@ from rag.base.deadline import Deadline
 from rag.base.types import Principal, Query
 from rag.compose import Services
 from rag.index.filters import parse_filters
+from rag.serve.guards import READS
 from rag.serve.identity import request_id_of
 from rag.serve.reference import refusals
 from rag.serve.streams import GRACE_S, while_connected
@@ -21,6 +22,7 @@ from rag.serve.wire import SearchBody, SearchResultBody, candidate_bodies
     status_code=200,
     tags=["questions"],
     summary="Find passages",
+    opt=READS,
     responses=refusals(429, 502, 503, 504, body=True),
 )
 async def search(

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from rag.base.errors import NotFound
 from rag.base.types import Principal
 from rag.compose import Services
+from rag.serve.guards import LOOKS_BACK
 from rag.serve.identity import request_id_of
 from rag.serve.reference import refusals
 from rag.telemetry import attributes
@@ -65,18 +66,35 @@ class WholeTraceBody(TraceBody, frozen=True, kw_only=True):
     batches: tuple[SpanBody, ...]
 
 
-@get("/traces", tags=["traces"], summary="List the last traces", responses=refusals(422), sync_to_thread=False)
+@get(
+    "/traces",
+    tags=["traces"],
+    summary="List the last traces",
+    opt=LOOKS_BACK,
+    responses=refusals(422),
+    sync_to_thread=False,
+)
 def list_traces(
     services: NamedDependency[Services],
     principal: NamedDependency[Principal],
     limit: Annotated[int, QueryParameter(ge=1, le=MAX_TRACES)] = 50,
 ) -> TracesBody:
-    """Gives the traces that this process still has: of the key's own requests, or with the scope `admin` of all."""
+    """Gives the traces that this process still has: of the key's own requests.
+
+    With the scope `admin` of all of the tenant's, with `operator` of everyone's.
+    """
     latest = services.tracing.recent.latest(lambda trace: _may_see(principal, trace))
     return TracesBody(traces=tuple(TraceBody(**_summary(trace)) for trace in latest[:limit]))
 
 
-@get("/traces/{trace_id:str}", tags=["traces"], summary="Get a trace", responses=refusals(404), sync_to_thread=False)
+@get(
+    "/traces/{trace_id:str}",
+    tags=["traces"],
+    summary="Get a trace",
+    opt=LOOKS_BACK,
+    responses=refusals(404),
+    sync_to_thread=False,
+)
 def get_trace(
     trace_id: FromPath[str], services: NamedDependency[Services], principal: NamedDependency[Principal]
 ) -> WholeTraceBody:
@@ -84,7 +102,7 @@ def get_trace(
     trace = services.tracing.recent.find(trace_id, lambda trace: _may_see(principal, trace))
     if trace is None:
         raise NotFound("there is no such trace here any more, or your key may not see it")
-    batches = trace.batches if "admin" in principal.scopes else tuple(_own(span, trace) for span in trace.batches)
+    batches = trace.batches if "operator" in principal.scopes else tuple(_own(span, trace) for span in trace.batches)
     return WholeTraceBody(**_summary(trace), spans=_bodies(trace.spans, trace), batches=_bodies(batches, trace))
 
 
@@ -134,8 +152,10 @@ def _note(span: Span, scope: Scope, route: str, status: int | None) -> None:
 
 
 def _may_see(principal: Principal, trace: FinishedTrace) -> bool:
-    """Nobody sees the trace of another but who may see everything: it tells which documents were found."""
-    return "admin" in principal.scopes or trace.owner == (principal.tenant, principal.subject)
+    """Nobody sees the trace of another but who may see everything there: it tells which documents were found."""
+    if "operator" in principal.scopes or trace.owner == (principal.tenant, principal.subject):
+        return True
+    return "admin" in principal.scopes and trace.owner is not None and trace.owner[0] == principal.tenant
 
 
 def _own(span: FinishedSpan, trace: FinishedTrace) -> FinishedSpan:

@@ -182,7 +182,7 @@ BUILD: Final = Metric(
 HTTP_REQUESTS: Final = Metric(
     name="rag_http_requests_total",
     kind="counter",
-    help="HTTP requests by method, route and status; unknown methods, and paths outside of every route, count as other.",
+    help="HTTP requests by method, route and status; methods and paths that nobody knows count as other.",
     labels=("method", "route", "status"),
 )
 

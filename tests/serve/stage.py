@@ -33,12 +33,14 @@ READER_TOKEN, READER = new_key("ann", tenant="acme", groups=["staff"])
 WRITER_TOKEN, WRITER = new_key("bob", tenant="acme", scopes=["read", "write"])
 OTHER_TOKEN, OTHER = new_key("eve", tenant="other", scopes=["read", "write"])
 ADMIN_TOKEN, ADMIN = new_key("root", tenant="acme", scopes=["admin"])
+OPERATOR_TOKEN, OPERATOR = new_key("ops", tenant="ops", scopes=["operator"])
 WATCHER_TOKEN, WATCHER = new_key("prometheus", tenant="acme", scopes=["metrics"])
-KEYS = (READER, WRITER, OTHER, WATCHER, ADMIN)
+KEYS = (READER, WRITER, OTHER, WATCHER, ADMIN, OPERATOR)
 READS = {"authorization": f"Bearer {READER_TOKEN}"}
 WRITES = {"authorization": f"Bearer {WRITER_TOKEN}"}
 OTHERS = {"authorization": f"Bearer {OTHER_TOKEN}"}
 GOVERNS = {"authorization": f"Bearer {ADMIN_TOKEN}"}
+OPERATES = {"authorization": f"Bearer {OPERATOR_TOKEN}"}
 WATCHES = {"authorization": f"Bearer {WATCHER_TOKEN}"}
 
 TEXT = "Refunds take 14 days."

@@ -13,7 +13,7 @@ from rag.govern.keys import KeyRing
 from rag.reload import Reloader
 from rag.settings import load_settings
 from tests.fakes import HashingEmbedder
-from tests.serve.stage import GOVERNS, KEYS, READS, WATCHES, client_of, services
+from tests.serve.stage import GOVERNS, KEYS, OPERATES, READS, WATCHES, client_of, services
 
 TOML = """
 [models.a]
@@ -48,7 +48,7 @@ async def client(tmp_path):
     async with open_models(catalogue(settings), Parts(embedder=HashingEmbedder(), transport=pool)) as models:
         reloader = Reloader(settings, lambda changed: models.exchange(catalogue(changed)))
         staged = services(registry=models, models=models, reloader=reloader, keys=KeyRing(KEYS))
-        async with client_of(staged, headers=GOVERNS) as client:
+        async with client_of(staged, headers=OPERATES) as client:
             yield client
 
 
@@ -71,10 +71,10 @@ async def test_one_that_is_not_there_is_not_found(client):
     assert "there is: a, b, extractive, r" in reply.json()["detail"]
 
 
-async def test_who_watches_may_look_and_only_an_admin_may_change(client):
+async def test_who_watches_may_look_and_only_an_operator_may_change(client):
     assert (await client.get("/admin/routes", headers=READS)).status_code == 403
     assert (await client.get("/admin/routes", headers=WATCHES)).status_code == 200
-    for headers in (READS, WATCHES):
+    for headers in (READS, WATCHES, GOVERNS):
         assert (await client.get("/admin/config", headers=headers)).status_code == 403
         assert (await client.put("/admin/config", json={"routes": {}}, headers=headers)).status_code == 403
 

@@ -3,20 +3,16 @@
 import pytest
 
 from rag.govern.accounts import AccountBook
-from rag.govern.keys import KeyRing, new_key
+from rag.govern.keys import KeyRing
 from rag.telemetry.config import TracingConfig
 from rag.telemetry.tracing import Tracing
-from tests.serve.stage import KEYS, OTHERS, WRITES, StageAnswerer, client_of, services
-
-ADMIN_TOKEN, ADMIN = new_key("root", tenant="ops", scopes=["admin"])
-ADMINS = {"authorization": f"Bearer {ADMIN_TOKEN}"}
+from tests.serve.stage import GOVERNS, KEYS, OPERATES, OTHERS, WRITES, StageAnswerer, client_of, services
 
 
 def traced(**changes):
     tracing = Tracing(TracingConfig(**changes.pop("config", {})), str, lambda _: None)
     answerer = tracing.answers(changes.pop("answerer", StageAnswerer()))
-    keys = (*KEYS, ADMIN)
-    return services(keys=KeyRing(keys), book=AccountBook(keys), tracing=tracing, answerer=answerer, **changes)
+    return services(keys=KeyRing(KEYS), book=AccountBook(KEYS), tracing=tracing, answerer=answerer, **changes)
 
 
 async def test_a_request_is_found_by_its_id_with_its_spans():
@@ -34,8 +30,12 @@ async def test_a_request_is_found_by_its_id_with_its_spans():
     assert (listed["request_id"], listed["n_spans"]) == ("mine", len(trace["spans"]))
 
 
-@pytest.mark.parametrize(("headers", "n_seen"), [(OTHERS, 0), (WRITES, 0), (ADMINS, 1)], ids=["other", "same", "admin"])
-async def test_nobody_else_sees_it_but_an_admin(headers, n_seen):
+@pytest.mark.parametrize(
+    ("headers", "n_seen"),
+    [(OTHERS, 0), (WRITES, 0), (GOVERNS, 1), (OPERATES, 1)],
+    ids=["other tenant", "same tenant", "its admin", "operator"],
+)
+async def test_nobody_else_sees_it_but_an_admin_of_the_tenant_and_an_operator(headers, n_seen):
     """Not even of the same tenant: a trace tells which documents were found, and a colleague may not see those."""
     async with client_of(traced()) as client:
         await client.post("/ask", json={"question": "When?"}, headers={"X-Request-Id": "mine"})
@@ -56,17 +56,25 @@ async def test_a_request_of_the_same_name_does_not_hide_anothers():
     assert mine.json()["spans"][0]["parent_id"] == "b" * 16
 
 
-async def test_who_is_not_let_in_leaves_no_trace_for_anyone_but_an_admin():
+async def test_an_admin_sees_nothing_of_other_tenants():
+    async with client_of(traced(), headers=OTHERS) as client:
+        await client.post("/ask", json={"question": "When?"}, headers={"X-Request-Id": "theirs"})
+        assert (await client.get("/traces", headers=GOVERNS)).json()["traces"] == []
+        assert (await client.get("/traces/theirs", headers=GOVERNS)).status_code == 404
+
+
+async def test_who_is_not_let_in_leaves_no_trace_for_anyone_but_an_operator():
     async with client_of(traced()) as client:
         await client.post("/ask", json={"question": "When?"}, headers={"authorization": "Bearer wrong"})
-        assert (await client.get("/traces")).json()["traces"] == []
+        assert (await client.get("/traces", headers=GOVERNS)).json()["traces"] == []
+        assert len((await client.get("/traces", headers=OPERATES)).json()["traces"]) == 1
 
 
 async def test_probes_and_scrapes_leave_none():
     async with client_of(traced()) as client:
         for path in ("/livez", "/readyz", "/metrics", "/traces", "/schema/openapi.json"):
             await client.get(path)
-        assert (await client.get("/traces", headers=ADMINS)).json()["traces"] == []
+        assert (await client.get("/traces", headers=OPERATES)).json()["traces"] == []
 
 
 async def test_of_what_is_not_sampled_failures_stay():

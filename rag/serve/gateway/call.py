@@ -19,6 +19,7 @@ from rag.base.errors import TooLarge
 from rag.base.types import Principal
 from rag.compose import Services
 from rag.serve.bodies import ClientLeft, decode
+from rag.serve.guards import READS
 from rag.serve.identity import request_id_of
 from rag.serve.streams import GRACE_S, EventStream, while_connected
 
@@ -75,7 +76,9 @@ def post(
             await _send(await while_connected(receive, work, within_s=within_s), send)
 
     # The scope is not copied: the hooks of the application write into it what they will read.
-    return asgi(path, name=f"POST {path}", exception_handlers={Exception: api.respond}, copy_scope=False)(serve)
+    return asgi(path, name=f"POST {path}", opt=READS, exception_handlers={Exception: api.respond}, copy_scope=False)(
+        serve
+    )
 
 
 async def _read(services: Services, receive: Receive) -> bytes:

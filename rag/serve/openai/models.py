@@ -9,6 +9,7 @@ from rag.base.errors import NotFound
 from rag.base.types import Principal
 from rag.compose import Services
 from rag.serve.gateway.talk import model_names
+from rag.serve.guards import READS
 from rag.serve.openai.errors import respond
 
 _SINCE = "1970-01-01T00:00:00Z"
@@ -62,6 +63,7 @@ def models_router() -> Router:
         "/v1/models",
         route_handlers=[list_models, get_model],
         include_in_schema=False,
+        opt=READS,
         exception_handlers={Exception: respond},
     )
 
