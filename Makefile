@@ -98,8 +98,8 @@ docs: .venv-dev/.installed ## check that the documentation is complete and its l
 # polyfactory for it, for made-up OpenAPI examples) and huggingface-hub with its train (tokenizers downloads with it).
 COMPILE = $(DEV)/uv --quiet --no-config pip compile --universal --python-version 3.11 --generate-hashes --no-header \
           --no-emit-index-url --annotation-style line $(LOCK_FLAGS)
-OMIT    = $(addprefix --no-emit-package=,faker huggingface-hub hf-xet httpx2-jsfetch fsspec filelock tqdm)
-OMIT_2  = $(addprefix --no-emit-package=,httpx2 httpcore2 truststore) # which a list of prices does import
+OMIT    = $(addprefix --no-emit-package=,huggingface-hub hf-xet httpx2-jsfetch fsspec filelock tqdm)
+OMIT_2  = $(addprefix --no-emit-package=,faker httpx2 httpcore2 truststore) # which our tests and a list of prices do import
 FROM    = pyproject.toml $(LOCK)/build.txt --constraint $(LOCK)/constraints.txt
 NO_CUDA = $(LOCK)/torch.in --override <(echo "torch ; sys_platform == 'never'") --constraint $(LOCK)/dev.txt
 

@@ -10,7 +10,7 @@ import string
 import sys
 from collections.abc import Callable, Iterator
 
-from rag.govern import checksums
+from rag.govern import checksums, national
 from rag.govern.redact import find, redactor
 
 SENTENCES = (
@@ -110,7 +110,7 @@ def address(rng: random.Random) -> str:
     return rng.choice([":".join(groups), f"2001:db8::{groups[0]}", f"fe80::{groups[0]}:{groups[1]}"])
 
 
-def national(rng: random.Random) -> str:
+def national_id(rng: random.Random) -> str:
     def us() -> str:
         return f"{rng.randrange(1, 665):03d}-{rng.randrange(1, 99):02d}-{rng.randrange(1, 9999):04d}"
 
@@ -137,16 +137,16 @@ def national(rng: random.Random) -> str:
     makers = (
         us,
         lambda: f"AB{digits(rng, 6)}{rng.choice('ABCD')}",
-        lambda: right(checksums.is_spanish, "########@"),
-        lambda: right(checksums.is_italian, "RSSMRA85T##A###@"),
-        lambda: cut(right(checksums.is_french, f"1{dated()[:4]}75########"), 1, 2, 2, 2, 3, 3, 2),
-        lambda: right(checksums.is_brazilian, "###.###.###-##"),
-        lambda: cut(right(checksums.is_german, "###########"), 2, 3, 3, 3),
-        lambda: right(checksums.is_polish, f"{dated()}#####"),
-        lambda: right(checksums.is_swedish, f"{rng.choice(['', '19'])}{dated()}-####"),
-        lambda: cut(right(checksums.is_indian, f"{rng.randrange(2, 10)}###########"), 4, 4, 4),
+        lambda: right(national.is_spanish, "########@"),
+        lambda: right(national.is_italian, "RSSMRA85T##A###@"),
+        lambda: cut(right(national.is_french, f"1{dated()[:4]}75########"), 1, 2, 2, 2, 3, 3, 2),
+        lambda: right(national.is_brazilian, "###.###.###-##"),
+        lambda: cut(right(national.is_german, "###########"), 2, 3, 3, 3),
+        lambda: right(national.is_polish, f"{dated()}#####"),
+        lambda: right(national.is_swedish, f"{rng.choice(['', '19'])}{dated()}-####"),
+        lambda: cut(right(checksums.verhoeff, f"{rng.randrange(2, 10)}###########"), 4, 4, 4),
         lambda: right(checksums.luhn, "### ### ###"),
-        lambda: cut(right(checksums.is_nhs, "##########"), 3, 3, 4),
+        lambda: cut(right(national.is_nhs, "##########"), 3, 3, 4),
     )
     return rng.choice(makers)()
 
@@ -177,7 +177,7 @@ MAKERS: dict[str, Callable[[random.Random], str]] = {
     "CARD": card,
     "IBAN": iban,
     "IP_ADDRESS": address,
-    "NATIONAL_ID": national,
+    "NATIONAL_ID": national_id,
     "SECRET": secret,
 }
 

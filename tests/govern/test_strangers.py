@@ -1,0 +1,19 @@
+"""Personal data that others generate is found too, and in what others wrote for everyone there is none to be found."""
+
+import pytest
+
+from tests.govern.strangers import DATA, MAKERS, examples, find, is_hidden, plain
+
+N_EXAMPLES = 400
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+def test_at_least_95_of_100_are_hidden(kind: str) -> None:
+    missed = [(value, source) for text, value, source in examples(kind, N_EXAMPLES) if not is_hidden(text, value)]
+    assert 1 - len(missed) / N_EXAMPLES >= 0.95, missed
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="the shared data sets are not there")
+def test_next_to_nothing_is_found_in_articles() -> None:
+    found = [(one.kind, text[one.start : one.stop]) for text in plain("squad-dev-1.1") for one in find(text)]
+    assert len(found) <= 2, found
