@@ -91,11 +91,17 @@ class Completion(ABC, Generic[EventT]):
         self.n_estimated_tokens = 0
         self._target = target
         self._parser = parser
+        self._has_ended = False
 
     @property
     def is_whole(self) -> bool:
         """Whether all of the text has arrived; the usage may still follow."""
         return self.is_done or self.ending is not None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more is awaited."""
+        return self.is_done or self._has_ended
 
     @abstractmethod
     def read(self, event: EventT) -> Piece:
@@ -105,8 +111,15 @@ class Completion(ABC, Generic[EventT]):
         """The piece that is all of it, from a server that answered with one JSON object instead of a stream."""
         raise BadDependency(f"{self._target} answered with one JSON document instead of a stream")
 
+    def take_body(self, body: bytes) -> Piece:
+        """The piece that is all of it, counted."""
+        piece = self.read_body(body)
+        self.n_estimated_tokens = piece.estimated_tokens
+        return piece
+
     def feed(self, data: bytes | None) -> Iterator[Piece]:
         """The pieces in the next bytes of the stream; None is its end."""
+        self._has_ended = data is None
         for event in self._parser.finish() if data is None else self._parser.feed(data):
             if self.is_done:
                 return

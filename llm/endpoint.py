@@ -2,13 +2,12 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 
-import httpx
-
 from llm.config import RemoteConfig
 from rag.base.errors import ConfigError
 from rag.base.secret import Secret
+from rag.infer.exchange import Address, Request
 
-Sign = Callable[[httpx.Request], Awaitable[None]]
+Sign = Callable[[Request], Awaitable[None]]
 """Adds to a finished request what proves who asks, where a fixed header does not: a signature, a token that ages."""
 
 _FIXED = {"content-type": "application/json", "accept-encoding": "identity"}
@@ -29,20 +28,21 @@ class Endpoint:
         accept: str = "text/event-stream",
         sign: Sign | None = None,
     ) -> None:
-        self._url = httpx.URL(url)
-        self._timeouts = {"timeout": {"connect": config.connect_timeout_s}}
-        # Read once: making headers of a dict for every request costs as much as sending it.
-        self._headers = httpx.Headers({**_FIXED, "accept": accept, **_revealed(headers), **_revealed(config.headers)})
+        self._url = Address.of(url)
+        self._connect_timeout_s = config.connect_timeout_s
+        self._headers = {**_FIXED, "accept": accept, **_revealed(headers), **_revealed(config.headers)}
         self._sign = sign
 
     @property
     def address(self) -> str:
         """The address for messages, without what follows the host."""
-        return f"{self._url.scheme}://{self._url.netloc.decode()}"
+        return f"{'https' if self._url.origin.is_secure else 'http'}://{self._url.authority}"
 
-    async def request(self, body: bytes) -> httpx.Request:
+    async def request(self, body: bytes) -> Request:
         """The request that brings `body`, signed."""
-        request = httpx.Request("POST", self._url, headers=self._headers, content=body, extensions=self._timeouts)
+        request = Request(
+            address=self._url, headers=self._headers.copy(), body=body, connect_timeout_s=self._connect_timeout_s
+        )
         if self._sign:
             await self._sign(request)
         return request

@@ -6,7 +6,6 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from random import Random
 from typing import assert_never
 
-import httpx
 from msgspec import Struct, field
 from msgspec.structs import replace
 
@@ -36,9 +35,10 @@ from llm.sigv4 import aws_signer
 from rag.base.deadline import Clock
 from rag.base.ports import ChatModel, Embedder
 from rag.base.secret import Secret
+from rag.infer.exchange import Transport
 from rag.infer.transport import open_transport
 
-OpenTransport = Callable[[int], AbstractAsyncContextManager[httpx.AsyncBaseTransport]]
+OpenTransport = Callable[[int], AbstractAsyncContextManager[Transport]]
 """Opens a pool of at most that many connections."""
 
 Wrap = Callable[[str, ModelConfig, ChatModel], ChatModel]
@@ -104,7 +104,7 @@ def _keys(config: RemoteConfig) -> dict[str, Secret | None]:
     return {**given, **config.api_keys} or {ONLY_KEY: None}
 
 
-def _key(name: str, label: str, config: Remote, parts: Parts, transport: httpx.AsyncBaseTransport) -> Key:
+def _key(name: str, label: str, config: Remote, parts: Parts, transport: Transport) -> Key:
     """A key that learns from the headers of every response what is left of its limits."""
 
     def told(headers: Mapping[str, str]) -> None:

@@ -2,11 +2,8 @@
 
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
-
-import httpx
 
 from llm.abilities import Ability, left_out
 from llm.completion import Completion, Piece, merged
@@ -19,6 +16,7 @@ from rag.base.deadline import Clock, Deadline
 from rag.base.errors import DependencyError, GroundwireError
 from rag.base.types import Finished, ModelEvent, Prompt, Usage
 from rag.infer import transport as net
+from rag.infer.exchange import Reply, Transport, is_success
 from rag.infer.retry_after import retry_after_s
 
 MAX_ERROR_BYTES = 64 * 1024
@@ -68,7 +66,7 @@ class RemoteModel:
     def __init__(
         self,
         wire: Wire,
-        transport: httpx.AsyncBaseTransport,
+        transport: Transport,
         *,
         on_headers: Callable[[Mapping[str, str]], None] | None = None,
         clock: Clock = time.monotonic,
@@ -83,97 +81,71 @@ class RemoteModel:
         self._target = f"model '{self.name}'"
         self._dialect = Dialect()
 
-    async def stream(self, prompt: Prompt, deadline: Deadline) -> AsyncIterator[ModelEvent]:
+    async def stream(self, prompt: Prompt, deadline: Deadline) -> AsyncGenerator[ModelEvent, None]:
         """See the port. Usage is estimated when the server does not tell it. The address is a note on every error."""
+        reply: Reply | None = None
         try:
-            async with aclosing(self._events(prompt, deadline)) as events:
-                async for event in events:
-                    yield event
+            dropped = left_out(prompt, self._wire.lacks, self._target)
+            patience = Patience(self._wire.config, deadline, self._target, self._clock)
+            completion = self._wire.completion(self._target)
+            reply = await self._asked(prompt, patience)
+            while not completion.is_over:
+                for piece in await self._pieces(reply, completion, patience):
+                    for delta in piece.deltas():
+                        yield delta
+            reason = completion.end(offers_tools=bool(prompt.options.tools))
+            guess = Usage(input_tokens=prompt.n_tokens, output_tokens=completion.n_estimated_tokens, estimated=True)
+            yield completion.usage or guess
+            if prompt.temperature is not None and not self._dialect.temperature:
+                dropped = (*dropped, "temperature")
+            yield Finished(reason=reason, model=self.name, dropped=dropped)
         except GroundwireError as error:
             error.add_note(f"asked at {self._wire.endpoint.address}")
             raise
-
-    async def _events(self, prompt: Prompt, deadline: Deadline) -> AsyncGenerator[ModelEvent]:
-        dropped = left_out(prompt, self._wire.lacks, self._target)
-        patience = Patience(self._wire.config, deadline, self._target, self._clock)
-        completion = self._wire.completion(self._target)
-        async with (
-            self._opened(prompt, patience) as response,
-            aclosing(self._pieces(response, completion, patience)) as pieces,
-        ):
-            async for piece in pieces:
-                for delta in piece.deltas():
-                    yield delta
-        reason = completion.end(offers_tools=bool(prompt.options.tools))
-        guess = Usage(input_tokens=prompt.n_tokens, output_tokens=completion.n_estimated_tokens, estimated=True)
-        yield completion.usage or guess
-        if prompt.temperature is not None and not self._dialect.temperature:
-            dropped = (*dropped, "temperature")
-        yield Finished(reason=reason, model=self.name, dropped=dropped)
-
-    @asynccontextmanager
-    async def _opened(self, prompt: Prompt, patience: Patience) -> AsyncIterator[httpx.Response]:
-        response = await self._asked(prompt, patience)
-        try:
-            yield response
         finally:
-            await response.aclose()
+            if reply is not None:
+                await reply.aclose()
 
-    async def _asked(self, prompt: Prompt, patience: Patience) -> httpx.Response:
-        """The first response that is a success; each round gives up one habit, so there are few."""
+    async def _asked(self, prompt: Prompt, patience: Patience) -> Reply:
+        """The first reply that is a success; each round gives up one habit, so there are few."""
         while True:
             dialect = self._dialect
             request = await patience.wait(self._wire.endpoint.request(self._wire.body(prompt, dialect)))
-            response = await patience.wait(net.send(self._transport, request, self._target))
+            reply = await patience.wait(net.send(self._transport, request, self._target))
             if self._on_headers:
-                self._on_headers(_plain(response.headers))
-            if response.is_success:
-                return response
-            body = await self._refusal(response, patience)
-            error = self._wire.error(response.headers, body)
-            plainer = simpler(dialect, response.status_code, error)
+                self._on_headers(reply.headers)
+            if is_success(reply):
+                return reply
+            body = await self._refusal(reply, patience)
+            error = self._wire.error(reply.headers, body)
+            plainer = simpler(dialect, reply.status, error)
             if plainer is None:
-                wait_s = retry_after_s(response.headers, body, self._unix_time())
-                raise as_error(failure_of(response.status_code, error, wait_s), self._target)
+                wait_s = retry_after_s(reply.headers, body, self._unix_time())
+                raise as_error(failure_of(reply.status, error, wait_s), self._target)
             logger.warning("%s does not understand all of the request; from now on: %s", self._target, plainer)
             self._dialect = plainer
 
-    async def _refusal(self, response: httpx.Response, patience: Patience) -> bytes:
+    async def _refusal(self, reply: Reply, patience: Patience) -> bytes:
         try:
-            return await patience.wait(net.read(response, self._target, MAX_ERROR_BYTES))
+            return await patience.wait(net.read(reply, self._target, MAX_ERROR_BYTES))
         except DependencyError:
             return b""  # the status says enough
         finally:
-            await response.aclose()
+            await reply.aclose()
 
-    async def _pieces(
-        self, response: httpx.Response, completion: Completion[Any], patience: Patience
-    ) -> AsyncGenerator[Piece]:
-        if "json" in response.headers.get("content-type", ""):
-            whole = completion.read_body(await patience.wait(net.read(response, self._target, MAX_BODY_BYTES)))
-            completion.n_estimated_tokens = whole.estimated_tokens
-            yield whole
-            return
-        async with aclosing(self._received(response, completion, patience)) as received:
-            async for data in received:
-                for piece in merged(_progress(completion, data, patience)):
-                    yield piece
-
-    async def _received(
-        self, response: httpx.Response, completion: Completion[Any], patience: Patience
-    ) -> AsyncGenerator[bytes | None]:
-        """The bytes as they come, then None for the end of the stream; stops early when nothing more is awaited."""
-        async with aclosing(net.body(response, self._target)) as body:
-            while not completion.is_done:
-                try:
-                    data = await patience.wait(anext(body, None))
-                except DependencyError:
-                    if completion.is_whole:  # all that is lost is the usage
-                        return
-                    raise
-                yield data
-                if data is None:
-                    return
+    async def _pieces(self, reply: Reply, completion: Completion[Any], patience: Patience) -> Iterable[Piece]:
+        """What the next bytes of the answer say."""
+        if "json" in reply.headers.get("content-type", ""):
+            body = await patience.wait(net.read(reply, self._target, MAX_BODY_BYTES))
+            return (completion.take_body(body),)
+        try:
+            data = await patience.wait(net.more(reply, self._target))
+        except DependencyError:
+            if not completion.is_whole:
+                raise
+            completion.is_done = True  # all that is lost is the usage
+            return ()
+        return merged(_progress(completion, data, patience))
 
 
 def _progress(completion: Completion[Any], data: bytes | None, patience: Patience) -> Iterator[Piece]:
@@ -185,8 +157,3 @@ def _progress(completion: Completion[Any], data: bytes | None, patience: Patienc
             patience.progressed()
         if piece.is_progress:
             yield piece
-
-
-def _plain(headers: httpx.Headers) -> dict[str, str]:
-    """The headers by lower-case name; httpx's own look each one up in a list, and there are many to look for."""
-    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in headers.raw}

@@ -7,11 +7,10 @@ botocore is heavy and optional, so it is imported when a model needs it.
 import asyncio
 from collections.abc import Mapping
 
-import httpx
-
 from llm.endpoint import Sign
 from llm.failures import Failure, refused
 from rag.base.errors import ConfigError, Unavailable
+from rag.infer.exchange import Request
 
 _SERVICE = "bedrock"
 _SIGNED = "content-type"  # beside the host, the date and the session's token, which the signer brings
@@ -34,7 +33,7 @@ def aws_signer(region: str) -> Sign:
         ) from error
     session = Session()
 
-    def signed(request: httpx.Request) -> Mapping[str, str]:
+    def signed(request: Request) -> Mapping[str, str]:
         """The headers to add. May read files and ask a metadata service."""
         try:
             credentials = session.get_credentials()
@@ -42,13 +41,13 @@ def aws_signer(region: str) -> Sign:
                 lacking = Unavailable("no AWS credentials were found to sign a request to Bedrock with")
                 raise refused(lacking, Failure(kind="credentials", status=401))  # as Bedrock itself would
             headers = {_SIGNED: request.headers[_SIGNED]}
-            unsigned = AWSRequest(request.method, str(request.url), data=request.content, headers=headers)
+            unsigned = AWSRequest("POST", request.address.text, data=request.body, headers=headers)
             SigV4Auth(credentials.get_frozen_credentials(), _SERVICE, region).add_auth(unsigned)
         except BotoCoreError as error:
             raise Unavailable(f"the AWS credentials for Bedrock cannot be had ({type(error).__name__})") from error
-        return dict(unsigned.headers.items())
+        return {name.lower(): value for name, value in unsigned.headers.items()}
 
-    async def sign(request: httpx.Request) -> None:
+    async def sign(request: Request) -> None:
         request.headers.update(await asyncio.to_thread(signed, request))
 
     return sign

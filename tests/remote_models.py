@@ -1,7 +1,7 @@
 """Stand-ins for remote models: handlers for `httpx.MockTransport` that speak the wires of the real ones."""
 
 import json
-from asyncio import IncompleteReadError, StreamReader, StreamWriter, start_server
+from asyncio import IncompleteReadError, StreamReader, StreamWriter, Task, current_task, gather, start_server
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from inspect import isawaitable
@@ -11,9 +11,15 @@ import httpx
 
 from rag.base.deadline import Deadline
 from rag.base.types import Work
+from rag.infer.over_httpx import OverHttpx
 from tests.fakes import HashingEmbedder
 
 Handler = Callable[[httpx.Request], httpx.Response]
+
+
+def mocked(handler: Any) -> OverHttpx:
+    """A transport on which the handler answers, without a network."""
+    return OverHttpx(httpx.MockTransport(handler))
 
 
 class EmbeddingsServer:
@@ -75,7 +81,10 @@ class Script:
 async def served(handler: Any) -> AsyncIterator[str]:
     """The handler on the loopback interface, behind real connections; gives the address to put into `base_url`."""
 
+    connections: list[Task[None] | None] = []
+
     async def serve(reader: StreamReader, writer: StreamWriter) -> None:
+        connections.append(current_task())
         try:
             while True:
                 response = handler(await _request(reader))
@@ -89,6 +98,7 @@ async def served(handler: Any) -> AsyncIterator[str]:
     server = await start_server(serve, "127.0.0.1", 0)
     async with server:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+    await gather(*(task for task in connections if task))  # none is open when the loop ends
 
 
 async def _request(reader: StreamReader) -> httpx.Request:

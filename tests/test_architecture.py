@@ -27,9 +27,11 @@ CALLED_ONCE = {"__init__", "open", "open_store", "render"}  # in compose or in t
 
 # Each vendor's library has one home; a path without a suffix is a package, and all of it may import the vendor.
 HOMES = {
-    "aiohttp": {"rag/infer/transport.py", "ingest/web.py"},
+    "aiohappyeyeballs": {"rag/infer/pool.py"},
+    "aiohttp": {"rag/infer/transport.py", "rag/infer/over_httpx.py", "ingest/web.py"},
     "botocore": {"llm/sigv4.py"},
     "granian": {"rag/serve/server.py"},
+    "httptools": {"rag/infer/connection.py"},
     "httpx_aiohttp": {"rag/infer/transport.py"},
     "huggingface_hub": {"rag/infer/hub.py"},
     "kreuzberg": {"ingest/parse"},

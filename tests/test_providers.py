@@ -15,6 +15,7 @@ from llm.factory import Parts
 from llm.registry import open_models
 from rag.settings import load_settings, shown
 from tests.fakes import HashingEmbedder
+from tests.remote_models import mocked
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "providers.md"
 EXAMPLES = re.findall(r"^```toml\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
@@ -22,7 +23,7 @@ EXAMPLES = re.findall(r"^```toml\n(.*?)^```", PAGE.read_text(encoding="utf-8"), 
 
 @asynccontextmanager
 async def pool(max_connections: int):
-    yield httpx.MockTransport(lambda _: httpx.Response(503))
+    yield mocked(lambda _: httpx.Response(503))
 
 
 def loaded(example: str, folder: Path):

@@ -4,13 +4,13 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
-
-import httpx
+from http import HTTPStatus
 
 from rag.base.deadline import Clock, Deadline
 from rag.base.errors import BadDependency, DeadlineExceeded, GroundwireError, Overloaded, Unavailable
 from rag.infer import transport as net
 from rag.infer.endpoint import Endpoint, request_headers
+from rag.infer.exchange import Address, Reply, Request, Transport, is_success
 from rag.infer.retry_after import retry_after_s
 
 MAX_REPLY_BYTES = 64 * 1024 * 1024
@@ -40,7 +40,7 @@ class Remote:
         self,
         endpoint: Endpoint,
         path: str,
-        transport: httpx.AsyncBaseTransport,
+        transport: Transport,
         *,
         clock: Clock = time.monotonic,
         sleep: Sleep = asyncio.sleep,
@@ -50,7 +50,7 @@ class Remote:
         self._transport = transport
         self._clock = clock
         self._sleep = sleep
-        self._url = httpx.URL(f"{endpoint.base_url.rstrip('/')}/{path}")
+        self._url = Address.of(f"{endpoint.base_url.rstrip('/')}/{path}")
         self._headers = request_headers(endpoint.api_key, endpoint.headers, accept="application/json")
 
     async def post(self, body: bytes, deadline: Deadline) -> bytes:
@@ -77,7 +77,7 @@ class Remote:
             async with asyncio.timeout(min(self._endpoint.timeout_s, left_s)):
                 return await self._reply(body)
         except GroundwireError as error:
-            error.add_note(f"asked at {self._url}")  # for the log: callers need not know
+            error.add_note(f"asked at {self._url.text}")  # for the log: callers need not know
             raise
         except TimeoutError as fault:
             complaint = "by the deadline of the request"
@@ -86,26 +86,30 @@ class Remote:
             raise DeadlineExceeded(f"{self.target} did not answer {complaint}") from fault
 
     async def _reply(self, body: bytes) -> bytes:
-        timeouts = {"timeout": {"connect": self._endpoint.connect_timeout_s}}
-        request = httpx.Request("POST", self._url, headers=self._headers, content=body, extensions=timeouts)
-        response = await net.send(self._transport, request, self.target)
+        request = Request(
+            address=self._url,
+            headers=self._headers.copy(),
+            body=body,
+            connect_timeout_s=self._endpoint.connect_timeout_s,
+        )
+        reply = await net.send(self._transport, request, self.target)
         try:
-            if response.is_success:
-                return await net.read(response, self.target, MAX_REPLY_BYTES)
-            raise self._failure(response)
+            if is_success(reply):
+                return await net.read(reply, self.target, MAX_REPLY_BYTES)
+            raise self._failure(reply)
         finally:
-            await response.aclose()
+            await reply.aclose()
 
-    def _failure(self, response: httpx.Response) -> Exception:
+    def _failure(self, reply: Reply) -> Exception:
         """The error to raise. What the server says stays out of it: it may repeat a key or a text."""
-        status = response.status_code
+        status = reply.status
         answered = f"{self.target} answered HTTP {status}"
         if status in LOCKED:
             return NoAdmission(f"{answered}: check its `api_key` setting")
-        if status == httpx.codes.TOO_MANY_REQUESTS:
-            wait_s = retry_after_s(response.headers, b"", time.time())
+        if status == HTTPStatus.TOO_MANY_REQUESTS:
+            wait_s = retry_after_s(reply.headers, b"", time.time())
             return Overloaded(f"{answered}: it is overloaded", retry_after_s=FIRST_WAIT_S if wait_s is None else wait_s)
-        if status in BUSY or status >= httpx.codes.INTERNAL_SERVER_ERROR:
+        if status in BUSY or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             return Unavailable(f"{answered}: it is overloaded or failing")
         advice = "check its `base_url` and `model` settings" if status in (404, 405) or status < 400 else "it refused"
         return Refused(f"{answered}: {advice}", status)

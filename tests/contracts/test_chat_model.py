@@ -26,6 +26,7 @@ from rag.bench.upstream.bedrock import message as aws_event
 from tests.fakes import HashingEmbedder, ScriptedModel
 from tests.llm.routing.targets import Stage
 from tests.prompts import a_prompt
+from tests.remote_models import mocked
 
 PROMISED = (BadDependency, Unavailable, DeadlineExceeded, QuotaExceeded)
 TEXT = "The oil embargo began in October 1973. Prices rose to 12 dollars."
@@ -107,7 +108,7 @@ class _Stream(httpx.AsyncByteStream):
 
 
 def behind(server: ChatServer) -> ChatModel:
-    return RemoteModel(server.speech.wire, httpx.MockTransport(server))
+    return RemoteModel(server.speech.wire, mocked(server))
 
 
 MODELS: dict[str, Callable[[], ChatModel]] = {

@@ -26,6 +26,7 @@ from rag.base.secret import Secret
 from rag.base.types import Finished, ModelEvent, Prompt, TextDelta, Turn, Usage
 from rag.bench.upstream.bedrock import message as aws_event
 from tests.prompts import a_prompt
+from tests.remote_models import mocked
 from tests.upstream import SSE, Upstream
 
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
@@ -279,7 +280,7 @@ def body_of(dialogue: Dialogue, prompt: Prompt) -> dict[str, Any]:
 
 
 async def told(dialogue: Dialogue, prompt: Prompt, *pieces: bytes) -> list[ModelEvent]:
-    answer = httpx.MockTransport(lambda _: httpx.Response(200, headers=SSE, stream=Upstream(*pieces)))
+    answer = mocked(lambda _: httpx.Response(200, headers=SSE, stream=Upstream(*pieces)))
     return [event async for event in RemoteModel(dialogue.wire, answer).stream(prompt, Deadline.after(30))]
 
 

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-import httpx
 import numpy as np
 import pytest
 
@@ -21,7 +20,7 @@ from rag.index.embedders.http import HttpEmbedder
 from rag.infer.remote import Remote
 from tests.fakes import HashingEmbedder
 from tests.indexing import tiny_tokenizer
-from tests.remote_models import EmbeddingsServer
+from tests.remote_models import EmbeddingsServer, mocked
 from tests.tiny_models import save_model
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:torch.*", "ignore::FutureWarning:torch.*")
@@ -42,7 +41,7 @@ async def shipped(stack: AsyncExitStack, folder: Path) -> Embedder:
 
 async def remote(stack: AsyncExitStack, folder: Path) -> Embedder:
     config = HttpEmbedderConfig(base_url="http://upstream/v1", model="m", dimension=64, batch_texts=3)
-    transport = httpx.MockTransport(EmbeddingsServer())
+    transport = mocked(EmbeddingsServer())
     embedder = HttpEmbedder(config, Remote(config, "embeddings", transport), tiny_tokenizer())
     stack.push_async_callback(embedder.aclose)
     return embedder

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-import httpx
 import pytest
 
 from rag.base.deadline import Deadline
@@ -23,7 +22,7 @@ from rerank.none import NoReranker
 from rerank.wire import Dialect
 from tests.fakes import ReversingReranker
 from tests.prompts import a_source
-from tests.remote_models import rerank_server
+from tests.remote_models import mocked, rerank_server
 
 PROMISED = (BadDependency, Overloaded, DeadlineExceeded, Unavailable)
 QUESTION = "When did the oil embargo begin?"
@@ -49,7 +48,7 @@ def remote(dialect: Dialect) -> Reranker:
     config = HttpRerankConfig(
         base_url="http://upstream/v1", model="m", dialect=dialect, depth=4, batch_passages=3, max_attempts=1
     )
-    scorer = HttpScorer(config, Remote(config, "rerank", httpx.MockTransport(rerank_server)))
+    scorer = HttpScorer(config, Remote(config, "rerank", mocked(rerank_server)))
     logits = dialect == "tei"
     return BlendingReranker(scorer, Blend(weight=config.weight), depth=config.depth, scores_are_logits=logits)
 

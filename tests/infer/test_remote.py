@@ -10,7 +10,7 @@ from rag.base.errors import BadDependency, ConfigError, DeadlineExceeded, Overlo
 from rag.base.secret import Secret
 from rag.infer.endpoint import Endpoint
 from rag.infer.remote import NoAdmission, Refused, Remote
-from tests.remote_models import Script
+from tests.remote_models import Script, mocked
 
 FINE = httpx.Response(200, json={"fine": True})
 
@@ -33,7 +33,7 @@ class Clock:
 def remote(script: Script, clock: Clock | None = None, **changes) -> Remote:
     clock = clock or Clock()
     endpoint = Endpoint(**{"base_url": "http://up/v1/", "model": "m"} | changes)
-    return Remote(endpoint, "embeddings", httpx.MockTransport(script), clock=clock, sleep=clock.sleep)
+    return Remote(endpoint, "embeddings", mocked(script), clock=clock, sleep=clock.sleep)
 
 
 def within(clock: Clock, seconds: float = 60.0) -> Deadline:
@@ -112,7 +112,7 @@ async def test_a_silent_server_is_given_up_in_time(timeout_s, deadline_s):
 
     endpoint = Endpoint(base_url="http://up", model="m", timeout_s=timeout_s)
     with pytest.raises(DeadlineExceeded, match="did not answer"):
-        await Remote(endpoint, "rerank", httpx.MockTransport(silent)).post(b"{}", Deadline.after(deadline_s))
+        await Remote(endpoint, "rerank", mocked(silent)).post(b"{}", Deadline.after(deadline_s))
 
 
 async def test_a_reply_without_end_is_refused():
@@ -121,7 +121,7 @@ async def test_a_reply_without_end_is_refused():
             while True:
                 yield b"x" * (1 << 20)
 
-    transport = httpx.MockTransport(lambda _: httpx.Response(200, stream=Endless()))
+    transport = mocked(lambda _: httpx.Response(200, stream=Endless()))
     endpoint = Endpoint(base_url="http://up", model="m", max_attempts=1)
     with pytest.raises(BadDependency, match="bytes"):
         await Remote(endpoint, "rerank", transport).post(b"{}", Deadline.after(60))

@@ -53,4 +53,4 @@ async def test_addresses_arrive_as_they_were_built():
                 await events_of(RemoteModel(wire, transport))
             built = await wire.endpoint.request(b"")
             assert arrived.pop() == (address, host)
-            assert (built.url.raw_path.decode(), built.headers["host"]) == (address, host)
+            assert (built.address.target, built.address.authority) == (address, host)

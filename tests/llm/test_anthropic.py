@@ -12,12 +12,13 @@ from rag.base.errors import BadDependency, DeadlineExceeded, QuotaExceeded, Unav
 from rag.base.secret import Secret
 from rag.base.types import Finished, TextDelta, Turn, Usage
 from tests.prompts import a_prompt
+from tests.remote_models import mocked
 from tests.upstream import ANSWER, PROMPT, SSE, Handler, events_of, recorded, refusing, streaming, text_of
 
 
 def model(handler: Handler, **changes) -> RemoteModel:
     config = AnthropicConfig(**({"model": "claude", "api_key": Secret("sk-ant-hidden")} | changes))
-    return RemoteModel(AnthropicWire(config), httpx.MockTransport(handler))
+    return RemoteModel(AnthropicWire(config), mocked(handler))
 
 
 def event(kind: str, **members: object) -> bytes:

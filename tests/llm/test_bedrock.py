@@ -11,6 +11,7 @@ from rag.base.secret import Secret
 from rag.base.types import Finished, TextDelta, Usage
 from rag.bench.upstream.bedrock import framed, string_header
 from rag.bench.upstream.bedrock import message as aws_event
+from tests.remote_models import mocked
 from tests.upstream import ANSWER, PROMPT, Handler, events_of, streaming, text_of
 
 EVENT_STREAM = {"content-type": "application/vnd.amazon.eventstream"}
@@ -19,7 +20,7 @@ MODEL = "anthropic.claude-3-5-haiku-20241022-v1:0"
 
 def model(handler: Handler, **changes) -> RemoteModel:
     config = BedrockConfig(**({"model": MODEL, "region": "eu-west-1", "api_key": Secret("ABSK-hidden")} | changes))
-    return RemoteModel(BedrockWire(config), httpx.MockTransport(handler))
+    return RemoteModel(BedrockWire(config), mocked(handler))
 
 
 def text(piece: str) -> bytes:
@@ -107,8 +108,8 @@ async def test_an_arn_is_one_segment_of_the_path():
     arn = "arn:aws:bedrock:eu-west-1:1:application-inference-profile/ab"
     wire = BedrockWire(BedrockConfig(model=arn, region="eu-west-1", base_url="https://vpce-1.example/"))
     request = await wire.endpoint.request(b"{}")
-    path = b"/model/arn:aws:bedrock:eu-west-1:1:application-inference-profile%2Fab/converse-stream"
-    assert (request.url.host, request.url.raw_path) == ("vpce-1.example", path)
+    path = "/model/arn:aws:bedrock:eu-west-1:1:application-inference-profile%2Fab/converse-stream"
+    assert (request.address.origin.host, request.address.target) == ("vpce-1.example", path)
 
 
 @pytest.mark.parametrize(

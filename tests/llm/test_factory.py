@@ -11,7 +11,9 @@ from llm.factory import Parts
 from llm.registry import open_models
 from rag.base.errors import ConfigError
 from rag.base.secret import Secret
+from rag.infer.exchange import Transport
 from tests.fakes import HashingEmbedder
+from tests.remote_models import mocked
 
 OPENAI = OpenAIConfig(base_url="https://api.example.com/v1", model="gpt", max_connections=7)
 
@@ -23,10 +25,10 @@ class Pools:
         self.open: list[int] = []
 
     @asynccontextmanager
-    async def __call__(self, max_connections: int) -> AsyncIterator[httpx.AsyncBaseTransport]:
+    async def __call__(self, max_connections: int) -> AsyncIterator[Transport]:
         self.open.append(max_connections)
         try:
-            yield httpx.MockTransport(lambda _: httpx.Response(503))
+            yield mocked(lambda _: httpx.Response(503))
         finally:
             self.open.remove(max_connections)
 

@@ -11,12 +11,13 @@ from rag.base.errors import BadDependency, DeadlineExceeded, QuotaExceeded, Unav
 from rag.base.secret import Secret
 from rag.base.types import Finished, TextDelta, Usage
 from tests.prompts import a_prompt
+from tests.remote_models import mocked
 from tests.upstream import ANSWER, PROMPT, SSE, Handler, events_of, recorded, refusing, streaming, text_of
 
 
 def model(handler: Handler, **changes) -> RemoteModel:
     config = GeminiConfig(**({"model": "gemini-2.5-flash", "api_key": Secret("AIza-hidden")} | changes))
-    return RemoteModel(GeminiWire(config), httpx.MockTransport(handler))
+    return RemoteModel(GeminiWire(config), mocked(handler))
 
 
 def response(text: str = "", finish: str | None = None, **members: object) -> bytes:

@@ -19,6 +19,7 @@ from rag.base.errors import (
 )
 from rag.base.secret import Secret
 from rag.base.types import Finished, TextDelta, Usage
+from tests.remote_models import mocked
 from tests.upstream import ANSWER, PROMPT, SSE, Handler, Upstream, events_of, recorded, refusing, streaming, text_of
 
 
@@ -27,7 +28,7 @@ def config(**changes) -> OpenAIConfig:
 
 
 def model(handler: Handler, **changes) -> RemoteModel:
-    return RemoteModel(OpenAIWire(config(**changes)), httpx.MockTransport(handler), unix_time=lambda: 1_763_900_000.0)
+    return RemoteModel(OpenAIWire(config(**changes)), mocked(handler), unix_time=lambda: 1_763_900_000.0)
 
 
 def chunk(text: str | None = None, finish: str | None = None) -> bytes:
@@ -83,7 +84,7 @@ async def test_azure_takes_its_key_and_its_version_its_own_way():
         api_version="2024-10-21",
     )
     request = await OpenAIWire(azure).endpoint.request(b"{}")
-    assert str(request.url) == (
+    assert request.address.text == (
         "https://acme.openai.azure.com/openai/deployments/gpt-4o/chat/completions?api-version=2024-10-21"
     )
     assert request.headers["api-key"] == "sk-hidden"
@@ -312,7 +313,7 @@ async def test_an_error_names_the_model_to_the_caller_and_its_address_to_the_log
 
     config = OpenAIConfig(base_url="http://10.0.0.5:8000/v1", model="m")
     with pytest.raises(Unavailable) as refused:
-        async for _ in RemoteModel(OpenAIWire(config), httpx.MockTransport(refuse)).stream(PROMPT, Deadline.after(5)):
+        async for _ in RemoteModel(OpenAIWire(config), mocked(refuse)).stream(PROMPT, Deadline.after(5)):
             pass
     assert "10.0.0.5" not in str(refused.value)
     assert "model 'm'" in str(refused.value)

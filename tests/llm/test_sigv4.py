@@ -7,7 +7,6 @@ import sys
 from importlib.util import find_spec
 from urllib.parse import quote
 
-import httpx
 import pytest
 
 from llm.bedrock import BedrockWire
@@ -15,6 +14,7 @@ from llm.config import BedrockConfig
 from llm.routing.outcomes import outcome_of
 from llm.sigv4 import aws_signer
 from rag.base.errors import Unavailable
+from rag.infer.exchange import Request
 
 KEY_ID, SECRET = "AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
 CONFIG = BedrockConfig(model="arn:aws:bedrock:eu-west-1:1:application-inference-profile/ab", region="eu-west-1")
@@ -37,12 +37,13 @@ def hashed(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def signature(request: httpx.Request, signed: list[str]) -> str:
+def signature(request: Request, signed: list[str]) -> str:
     """What the specification asks for, of what is sent."""
     date = request.headers["x-amz-date"]
-    path = quote(request.url.raw_path.decode(), safe="/-_.~")
-    headers = "".join(f"{name}:{request.headers[name]}\n" for name in signed)
-    canonical = "\n".join([request.method, path, "", headers, ";".join(signed), hashed(request.content)])
+    path = quote(request.address.target, safe="/-_.~")
+    sent = request.headers | {"host": request.address.authority}
+    headers = "".join(f"{name}:{sent[name]}\n" for name in signed)
+    canonical = "\n".join(["POST", path, "", headers, ";".join(signed), hashed(request.body)])
     scope = f"{date[:8]}/eu-west-1/bedrock/aws4_request"
     text = "\n".join(["AWS4-HMAC-SHA256", date, scope, hashed(canonical.encode())])
     key = f"AWS4{SECRET}".encode()

@@ -13,7 +13,7 @@ from rerank.blended import BlendingReranker
 from rerank.config import HttpRerankConfig
 from rerank.http import HttpScorer
 from tests.prompts import a_source
-from tests.remote_models import Script, rerank_server
+from tests.remote_models import Script, mocked, rerank_server
 
 WORK = Work(tenant="acme", deadline=Deadline(at_s=float("inf")))
 TEXTS = ["apples and pears", "red pears", "the red apple", "plums"]
@@ -22,7 +22,7 @@ CANDIDATES = [a_source(marker, text).candidates[0] for marker, text in enumerate
 
 def scorer(handler, **changes) -> HttpScorer:
     config = HttpRerankConfig(**{"base_url": "http://up/v1", "model": "m", "max_attempts": 1} | changes)
-    return HttpScorer(config, Remote(config, "rerank", httpx.MockTransport(handler)))
+    return HttpScorer(config, Remote(config, "rerank", mocked(handler)))
 
 
 def reranker(handler, **changes) -> BlendingReranker:

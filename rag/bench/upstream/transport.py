@@ -1,4 +1,4 @@
-"""The simulated provider without a socket: an httpx transport, for tests. Its clock is that of the event loop."""
+"""The simulated provider without a socket: a transport of ours and of httpx's. Its clock is that of the event loop."""
 
 import asyncio
 import time
@@ -10,6 +10,8 @@ from rag.bench.upstream.asked import NotAsked, read_request
 from rag.bench.upstream.bill import Bill, Line
 from rag.bench.upstream.performance import Performance, dated, perform
 from rag.bench.upstream.script import Book, Prompter, Script
+from rag.infer.exchange import Request
+from rag.infer.over_httpx import HttpxReply, OverHttpx
 
 
 class SimulatedProvider(httpx.AsyncBaseTransport):
@@ -22,6 +24,10 @@ class SimulatedProvider(httpx.AsyncBaseTransport):
         self.prompter = Prompter(book, queue)
         self.bill = Bill()
         self.bodies: list[bytes] = []
+
+    async def post(self, request: Request) -> HttpxReply:
+        """See `Transport`."""
+        return await OverHttpx(self).post(request)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Answers by the next script. Raises httpx.ReadError where the script hangs up."""

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import httpx
-
 from llm.anthropic import AnthropicWire
 from llm.bedrock import BedrockWire
 from llm.config import AnthropicConfig, BedrockConfig, GeminiConfig, OpenAIConfig
@@ -12,6 +10,7 @@ from llm.openai import OpenAIWire
 from llm.remote import RemoteModel, Wire
 from rag.base.secret import Secret
 from rag.bench.upstream.asked import Asked, WireName
+from rag.infer.exchange import Transport
 
 KEY = "sk-test"
 
@@ -33,7 +32,7 @@ def wires(root: str) -> dict[WireName, Wire]:
 WIRE_OF = wires("http://upstream")
 
 
-def model(wire: WireName, transport: httpx.AsyncBaseTransport, root: str = "http://upstream") -> RemoteModel:
+def model(wire: WireName, transport: Transport, root: str = "http://upstream") -> RemoteModel:
     return RemoteModel(wires(root)[wire], transport)
 
 

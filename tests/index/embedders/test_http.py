@@ -14,7 +14,7 @@ from rag.index.embedders.config import HttpEmbedderConfig
 from rag.index.embedders.http import HttpEmbedder
 from rag.infer.remote import Refused, Remote
 from tests.indexing import tiny_tokenizer
-from tests.remote_models import EmbeddingsServer
+from tests.remote_models import EmbeddingsServer, mocked
 
 WORK = Work(tenant="acme", deadline=Deadline(at_s=float("inf")), lane="bulk")
 
@@ -22,7 +22,7 @@ WORK = Work(tenant="acme", deadline=Deadline(at_s=float("inf")), lane="bulk")
 @asynccontextmanager
 async def embedder_over(handler, **changes) -> AsyncIterator[HttpEmbedder]:
     config = HttpEmbedderConfig(**{"base_url": "http://up/v1", "model": "m", "dimension": 64} | changes)
-    embedder = HttpEmbedder(config, Remote(config, "embeddings", httpx.MockTransport(handler)), tiny_tokenizer())
+    embedder = HttpEmbedder(config, Remote(config, "embeddings", mocked(handler)), tiny_tokenizer())
     try:
         yield embedder
     finally:
