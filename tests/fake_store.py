@@ -100,7 +100,10 @@ class MemoryStore:
         vectors = {c.id: v for one in found for c, v in zip(one.chunks, one.vectors, strict=True)}
         dense = [(chunk, float(vector @ request.vector)) for chunk, vector in vectors.items()]
         bm25 = [(chunk, score) for chunk, score in _bm25(request.text, corpus) if chunk in vectors]
-        legs: dict[Origin, Ranking] = {"dense": _top(dense, self._fusion.depth), "bm25": _top(bm25, self._fusion.depth)}
+        legs: dict[Origin, Ranking[str]] = {
+            "dense": _top(dense, self._fusion.depth),
+            "bm25": _top(bm25, self._fusion.depth),
+        }
         passages = {chunk.id: _passage(one.record, chunk) for one in found for chunk in one.chunks}
         return candidates(fuse(legs, self._fusion, request.limit), passages)
 
@@ -142,11 +145,11 @@ def _instant(value: object) -> datetime:
     return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
 
 
-def _top(ranking: Ranking, depth: int) -> Ranking:
+def _top(ranking: Ranking[str], depth: int) -> Ranking[str]:
     return sorted(ranking, key=lambda entry: (-entry[1], entry[0]))[:depth]
 
 
-def _bm25(question: str, corpus: dict[str, str]) -> Ranking:
+def _bm25(question: str, corpus: dict[str, str]) -> Ranking[str]:
     words = {chunk: Counter(re.findall(r"\w+", text.lower())) for chunk, text in corpus.items()}
     scores: dict[str, float] = {}
     for word in sorted(set(re.findall(r"\w+", question.lower()))):

@@ -4,8 +4,9 @@ Fusing here costs the same as the shard's own fusion (batches of 16 over 100,000
 2026-11) and tells the score of every leg.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import assert_never
+from uuid import UUID
 
 from msgspec import Struct
 from qdrant_edge import EdgeShard, Query, QueryBatchRequest, QueryRequest, ScoredPoint, SparseVector
@@ -16,7 +17,7 @@ from rag.index.edge_shard import edge_filter
 from rag.index.frequencies import DocumentFrequencies
 from rag.index.fusion import Fused, Ranking
 from rag.index.hybrid import BM25, DENSE, Hybrid, Leg, Outcome, Plan, candidates
-from rag.index.payload import Payload, audience_of, identifier_of, point_id, read_passage
+from rag.index.payload import Payload, audience_of, identifier_at, number_of, read_passage
 from rag.index.selection import Selection, covers, joined
 
 
@@ -28,10 +29,10 @@ class EdgeSearch(Struct, frozen=True):
     def run(self, shard: EdgeShard, frequencies: DocumentFrequencies, requests: Sequence[Retrieval]) -> list[Outcome]:
         """One outcome per request, in order. The frequencies are those of the shard."""
         fused = self._search(shard, frequencies, [self.hybrid.plan(request) for request in requests])
-        stored = _stored(shard, [found.id for one in fused if isinstance(one, list) for found in one])
-        passages = {identifier: read_passage(identifier, payload) for identifier, payload in stored.items()}
+        stored = _stored(shard, {found.id for one in fused if isinstance(one, list) for found in one})
+        passages = {number: read_passage(identifier_at(number), payload) for number, payload in stored.items()}
         # The filter that found a chunk rests on counts kept apart from it: a fault in those must not show it to others.
-        audiences = {identifier: audience_of(payload) for identifier, payload in stored.items()}
+        audiences = {number: audience_of(payload) for number, payload in stored.items()}
         return [
             candidates([found for found in one if covers(request.access, *audiences[found.id])], passages)
             if isinstance(one, list)
@@ -41,7 +42,7 @@ class EdgeSearch(Struct, frozen=True):
 
     def _search(
         self, shard: EdgeShard, frequencies: DocumentFrequencies, plans: Sequence[Plan | GroundwireError]
-    ) -> list[list[Fused] | GroundwireError]:
+    ) -> list[list[Fused[int]] | GroundwireError]:
         queries = [query for plan in plans if isinstance(plan, Plan) for query in _queries(plan, frequencies)]
         try:
             results = iter(shard.query_batch(QueryBatchRequest(queries)))
@@ -82,13 +83,12 @@ def _failure(error: Exception) -> Unavailable:
     return failure
 
 
-def _ranking(points: Sequence[ScoredPoint]) -> Ranking:
-    return [(identifier_of(point.id), point.score) for point in points]
+def _ranking(points: Sequence[ScoredPoint]) -> Ranking[int]:
+    return [(number_of(point.id), point.score) for point in points]
 
 
-def _stored(shard: EdgeShard, identifiers: Sequence[str]) -> dict[str, Payload]:
-    points = [point_id(identifier) for identifier in dict.fromkeys(identifiers)]
-    if not points:
+def _stored(shard: EdgeShard, numbers: Collection[int]) -> dict[int, Payload]:
+    if not numbers:
         return {}
-    records = shard.retrieve(list(points), with_payload=True, with_vector=False)
-    return {identifier_of(record.id): record.payload or {} for record in records}
+    records = shard.retrieve([UUID(int=number) for number in numbers], with_payload=True, with_vector=False)
+    return {number_of(record.id): record.payload or {} for record in records}

@@ -13,7 +13,7 @@ from rag.base.types import Access, Candidate, Origin, Passage
 from rag.index.bm25 import Bm25Encoder
 from rag.index.config import FusionConfig
 from rag.index.filters import Fields
-from rag.index.fusion import Fused, Ranking, fuse
+from rag.index.fusion import Fused, Id, Ranking, fuse
 from rag.index.selection import Selection, meeting
 
 DENSE: Final = "dense"
@@ -73,9 +73,9 @@ class Hybrid(Struct, frozen=True):
             limit=request.limit,
         )
 
-    def fuse(self, plan: Plan, rankings: Sequence[Ranking]) -> list[Fused]:
+    def fuse(self, plan: Plan, rankings: Sequence[Ranking[Id]]) -> list[Fused[Id]]:
         """The best of the rankings, which are those of the plan's legs in order."""
-        found: dict[Origin, Ranking] = dict(zip(plan.legs, rankings, strict=True))
+        found: dict[Origin, Ranking[Id]] = dict(zip(plan.legs, rankings, strict=True))
         return fuse(found, self.fusion, plan.limit)
 
 
@@ -95,7 +95,7 @@ def asks_for_nothing(request: Retrieval) -> bool:
     return request.limit < 1 or not request.text.strip()
 
 
-def candidates(fused: Sequence[Fused], passages: Mapping[str, Passage]) -> list[Candidate]:
+def candidates(fused: Sequence[Fused[Id]], passages: Mapping[Id, Passage]) -> list[Candidate]:
     """The fused order with its passages; one whose passage is gone by now is left out."""
     return [
         Candidate(passage=passages[found.id], score=found.score, origin="fused", legs=found.legs)

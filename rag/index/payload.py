@@ -92,6 +92,16 @@ def identifier_of(point: object) -> str:
     return (point if isinstance(point, UUID) else UUID(str(point))).hex
 
 
+def number_of(point: object) -> int:
+    """The id of a point as a number: quicker to make and to compare, in the same order as the identifiers."""
+    return (point if isinstance(point, UUID) else UUID(str(point))).int
+
+
+def identifier_at(number: int) -> str:
+    """The identifier with that number."""
+    return f"{number:032x}"
+
+
 def record_payload(record: DocumentRecord, replaces: Sequence[str] = ()) -> Payload:
     """What is stored of a document, which replaces those versions of itself.
 

@@ -166,7 +166,7 @@ class QdrantStore:
             return [error if isinstance(one, list) else one for one in fused]
         return [candidates(one, passages) if isinstance(one, list) else one for one in fused]
 
-    async def _search(self, plans: Sequence[Plan | GroundwireError]) -> list[list[Fused] | GroundwireError]:
+    async def _search(self, plans: Sequence[Plan | GroundwireError]) -> list[list[Fused[str]] | GroundwireError]:
         queries = [query(plan, leg) for plan in plans if isinstance(plan, Plan) for leg in plan.legs]
         try:
             responses = iter(
@@ -281,5 +281,5 @@ def _finishing(replaced: Mapping[str, Sequence[str]]) -> list[models.UpdateOpera
     return [_delete(models.Filter(should=list(stale))), models.SetPayloadOperation(set_payload=whole)]
 
 
-def _ranking(response: models.QueryResponse) -> Ranking:
+def _ranking(response: models.QueryResponse) -> Ranking[str]:
     return [(identifier_of(point.id), point.score) for point in response.points]

@@ -17,13 +17,13 @@ weights = st.builds(Weights, dense=st.floats(0, 5), bm25=st.floats(0, 5))
 configs = st.builds(FusionConfig, kind=kinds, k=st.integers(1, 100), weights=weights)
 
 
-def legs(dense: Ranking, bm25: Ranking) -> dict[Origin, Ranking]:
+def legs(dense: Ranking[str], bm25: Ranking[str]) -> dict[Origin, Ranking[str]]:
     return {"dense": dense, "bm25": bm25}
 
 
 @given(rankings, rankings, configs, st.integers(0, 30))
 def test_every_id_appears_once_best_first_with_the_legs_that_found_it(
-    dense: Ranking, bm25: Ranking, config: FusionConfig, limit: int
+    dense: Ranking[str], bm25: Ranking[str], config: FusionConfig, limit: int
 ) -> None:
     fused = fuse(legs(dense, bm25), config, limit)
     found = {**dict(dense), **dict(bm25)}
@@ -40,7 +40,7 @@ def test_every_id_appears_once_best_first_with_the_legs_that_found_it(
 
 @given(rankings, rankings, configs, st.randoms())
 def test_the_order_in_which_a_store_answers_does_not_matter(
-    dense: Ranking, bm25: Ranking, config: FusionConfig, random: object
+    dense: Ranking[str], bm25: Ranking[str], config: FusionConfig, random: object
 ) -> None:
     shuffled = list(dense)
     random.shuffle(shuffled)  # type: ignore[attr-defined]  # hypothesis gives a random.Random
@@ -48,13 +48,15 @@ def test_the_order_in_which_a_store_answers_does_not_matter(
 
 
 @given(rankings, rankings, configs, st.integers(0, 20))
-def test_a_smaller_limit_gives_a_prefix(dense: Ranking, bm25: Ranking, config: FusionConfig, limit: int) -> None:
+def test_a_smaller_limit_gives_a_prefix(
+    dense: Ranking[str], bm25: Ranking[str], config: FusionConfig, limit: int
+) -> None:
     assert fuse(legs(dense, bm25), config, limit) == fuse(legs(dense, bm25), config, 100)[:limit]
 
 
 @given(rankings, configs)
-def test_contributions_lie_in_0_to_1_and_never_rise(ranking: Ranking, config: FusionConfig) -> None:
-    parts = contributions(sorted(ranking, key=lambda entry: -entry[1]), config)
+def test_contributions_lie_in_0_to_1_and_never_rise(ranking: Ranking[str], config: FusionConfig) -> None:
+    parts = contributions(sorted((score for _, score in ranking), reverse=True), config)
     assert all(0 <= part <= 1 for part in parts)
     assert parts == sorted(parts, reverse=True)
 
@@ -73,7 +75,7 @@ def test_min_max_by_hand() -> None:
 
 
 def test_distributions_by_hand() -> None:
-    parts = contributions([("a", 3.0), ("b", 1.0)], FusionConfig(kind="dbsf"))
+    parts = contributions([3.0, 1.0], FusionConfig(kind="dbsf"))
     assert parts == pytest.approx([(3 - (2 - 3)) / 6, (1 - (2 - 3)) / 6])
 
 
