@@ -175,6 +175,6 @@ async def _read(reply: aiohttp.ClientResponse, max_bytes: int) -> bytes:
 def _instant(header: str) -> datetime:
     try:
         instant = parsedate_to_datetime(header)
-    except ValueError:
+    except (ValueError, OverflowError):
         return datetime.fromtimestamp(time.time(), UTC)
     return instant if instant.tzinfo else instant.replace(tzinfo=UTC)

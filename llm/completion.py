@@ -14,6 +14,9 @@ from rag.base.types import StopReason, TextDelta, Usage
 
 EventT = TypeVar("EventT")
 
+MAX_STREAM_BYTES = 64 * 1024 * 1024
+"""Of one answer: 128,000 tokens of the wordiest provider are some 40 MB. Whoever waits for a whole answer holds it."""
+
 Ending = StopReason | Literal["error", "tool"]
 """What a provider's word for the end means. "error" is no end of an answer, and "tool" says that it wanted a tool."""
 
@@ -92,6 +95,7 @@ class Completion(ABC, Generic[EventT]):
         self._target = target
         self._parser = parser
         self._has_ended = False
+        self._n_bytes = 0
 
     @property
     def is_whole(self) -> bool:
@@ -118,8 +122,11 @@ class Completion(ABC, Generic[EventT]):
         return piece
 
     def feed(self, data: bytes | None) -> Iterator[Piece]:
-        """The pieces in the next bytes of the stream; None is its end."""
+        """The pieces in the next bytes of the stream; None is its end. Raises BadDependency for one without an end."""
         self._has_ended = data is None
+        self._n_bytes += len(data or b"")
+        if self._n_bytes > MAX_STREAM_BYTES:
+            raise BadDependency(f"{self._target} answered with over {MAX_STREAM_BYTES} bytes")
         for event in self._parser.finish() if data is None else self._parser.feed(data):
             if self.is_done:
                 return

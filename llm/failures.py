@@ -167,7 +167,7 @@ def _translated(failure: Failure, target: str) -> GroundwireError:
 def _status_in_stream(error: WireError, words: list[str]) -> int:
     if isinstance(error.code, int) and 400 <= error.code <= 599:
         return error.code
-    if words and words[0].isdecimal() and 400 <= int(words[0]) <= 599:
+    if words and re.fullmatch("[45][0-9]{2}", words[0]):
         return int(words[0])
     return next((_STATUS_BY_WORD[word] for word in words if word in _STATUS_BY_WORD), _IN_STREAM_STATUS)
 

@@ -12,6 +12,7 @@ from msgspec import Struct
 MAX_RETRY_AFTER_S = 3600.0  # a longer wait is a quota, and a client that slept for it would have forgotten why
 
 _GO_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|us|µs|ns|h|m|s)")
+_MAX_DURATION_CHARS = 64  # finding one takes the square of the length
 _UNIT_S = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 _MILLISECONDS = ("retry-after-ms", "x-ms-retry-after-ms")
 _RESETS = (
@@ -54,6 +55,8 @@ def retry_after_s(headers: Mapping[str, str], body: bytes, now_s: float) -> floa
 
 def duration_s(text: str) -> float | None:
     """Seconds of a duration as Go and protobuf write it: `1s`, `6m0s`, `250ms`, `1.5s`; None for anything else."""
+    if len(text) > _MAX_DURATION_CHARS:
+        return None
     parts = list(_GO_DURATION.finditer(text.strip()))
     if not parts or "".join(part.group() for part in parts) != text.strip():
         return None
@@ -77,7 +80,7 @@ def _seconds_or_date(text: str, now_s: float) -> float | None:
         return seconds
     try:
         date = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return duration_s(text)
     return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now_s
 

@@ -29,6 +29,7 @@ from rag.base.errors import BadDependency, QuotaExceeded, Unavailable
         (WireError(code="internalServerException"), "overload", 500),
         (WireError(message="what happened"), "overload", 502),
         (WireError(code=3), "overload", 502),
+        (WireError(code="9" * 5_000), "overload", 502),
     ],
 )
 def test_an_error_inside_a_stream_stands_for_a_status(error, kind, status):

@@ -1,3 +1,4 @@
+import gzip
 import json
 from contextlib import aclosing
 
@@ -305,6 +306,24 @@ async def test_an_endless_json_body_is_refused():
     with pytest.raises(GroundwireError, match="over 4194304 bytes"):
         await events_of(model(lambda _: httpx.Response(200, headers={"content-type": "application/json"}, stream=body)))
     assert body.is_closed
+
+
+async def test_an_endless_stream_is_left():
+    upstream = Upstream(*[chunk("x" * 1_000_000)] * 68)
+    with pytest.raises(BadDependency, match="over 67108864 bytes"):
+        await events_of(model(lambda _: httpx.Response(200, headers=SSE, stream=upstream)))
+    assert upstream.is_closed
+
+
+@pytest.mark.parametrize("encoding", ["gzip, gzip", "gzip", "deflate"])
+@pytest.mark.parametrize("status", [200, 500])
+async def test_a_compressed_answer_is_never_unpacked(encoding, status):
+    """It could be a bomb: of what is packed twice, a few hundred bytes are gigabytes."""
+    upstream = Upstream(gzip.compress(gzip.compress(bytes(2**24))))
+    headers = {"content-type": "application/json", "content-encoding": encoding}
+    with pytest.raises((BadDependency, Unavailable)):
+        await events_of(model(lambda _: httpx.Response(status, headers=headers, stream=upstream)))
+    assert upstream.is_closed
 
 
 async def test_an_error_names_the_model_to_the_caller_and_its_address_to_the_log_only():
