@@ -131,3 +131,11 @@ def test_inflections_have_one_stem(forms: list[str], expected: str) -> None:
 )
 def test_a_question_is_taken_apart(question: str, kind: str, content: tuple[str, ...]) -> None:
     assert (worded(question).kind, worded(question).content) == (kind, content)
+
+
+def test_what_is_too_long_is_not_even_read():
+    """Any caller could have a worker read 8,000 characters of signs for seconds, and remember them for good."""
+    before = worded.cache_info()
+    assert refused_by("$" * 8_000, "$" * 8_000) == "length"
+    assert refused_by("Who signed it?", "Who signed it? " + "$" * 8_000) == "length"
+    assert worded.cache_info() == before
