@@ -24,7 +24,7 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_body_bytes: Count = 1024 * 1024
     max_document_bytes: Count = 64 * 1024 * 1024
     max_held_bytes: Count = 256 * 1024 * 1024
-    """Of large bodies together; the others wait in their clients. Their documents take about three times as much."""
+    """Of large bodies together; the others wait in their clients. Documents of them take about three times as much."""
     max_in_flight: Count = 128
     max_in_flight_per_tenant: Count | None = None
     degrade_wait_s: Seconds = 1.0

@@ -5,11 +5,12 @@ from the socket on, of which a way through routing, guard and body would be anot
 """
 
 from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from typing import Final
 
 import msgspec
 from litestar.enums import ScopeType
-from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
+from litestar.types import ASGIApp, HTTPReceiveMessage, HTTPScope, Receive, Scope, Send, WebSocketReceiveMessage
 
 from rag.base.errors import LoadError, Overloaded, QuotaExceeded, Unauthenticated
 from rag.compose import Services
@@ -25,6 +26,8 @@ QUESTIONS: Final = frozenset({ASK, "/search"})
 
 SMALL_BODY_BYTES: Final = 64 * 1024
 """Bodies up to this size are not worth counting."""
+
+_WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 
 DOOR: Final = "door"
 """The route under which refusals are counted: no route has seen them."""
@@ -52,10 +55,8 @@ class Door:
         try:
             if scope["path"] in QUESTIONS and scope["method"] == "POST":
                 self._check(scope)
-            if scope["method"] == "PUT":
-                await self._put(scope, receive, send)
-            else:
-                await self._app(scope, receive, send)
+            async with AsyncExitStack() as holding:
+                await self._app(scope, await self._weighed(scope, receive, holding), send)
         except LoadError as error:
             await self._refuse(error, scope, send)
 
@@ -67,14 +68,41 @@ class Door:
             if scope["path"] != ASK or not self._admission.grants_a_look():
                 raise
 
-    async def _put(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
-        length = headers_in(scope).get("content-length", "")
-        n_bytes = int(length) if length.isdecimal() else self._limits.max_document_bytes
-        if n_bytes <= SMALL_BODY_BYTES:
-            await self._app(scope, receive, send)
-            return
-        async with self._held.hold(min(n_bytes, self._limits.max_document_bytes), self._limits.body_timeout_s):
-            await self._app(scope, receive, send)
+    async def _weighed(self, scope: HTTPScope, receive: Receive, holding: AsyncExitStack) -> Receive:
+        """The way to the body, which waits until that fits; `holding` keeps the room for as long as the request lasts.
+
+        Who does not say how large a body is gets room for the largest once it is no longer small. Who has no key gets
+        none: the application refuses them before it reads.
+        """
+        n_bytes = _declared_bytes(scope)
+        if n_bytes is not None and n_bytes <= SMALL_BODY_BYTES:
+            return receive
+        limits = self._limits
+        is_document = scope["path"].startswith("/documents")
+        most = limits.max_document_bytes if is_document else limits.max_gateway_body_bytes
+        hold = self._held.hold(min(n_bytes or most, most), limits.body_timeout_s)
+        if n_bytes is not None:
+            if self._is_known(scope):
+                await holding.enter_async_context(hold)
+            return receive
+        n_left = SMALL_BODY_BYTES
+
+        async def weighing() -> HTTPReceiveMessage | WebSocketReceiveMessage:
+            nonlocal n_left
+            message = await receive()
+            n_before, n_left = n_left, n_left - (len(message["body"]) if message["type"] == "http.request" else 0)
+            if n_before >= 0 > n_left:
+                await holding.enter_async_context(hold)
+            return message
+
+        return weighing
+
+    def _is_known(self, scope: HTTPScope) -> bool:
+        try:
+            self._keys.authenticate(token_in(headers_in(scope)))
+        except Unauthenticated:
+            return False
+        return True
 
     def _tenant(self, headers: Mapping[str, str]) -> str:
         try:
@@ -93,6 +121,17 @@ class Door:
         headers.append((b"content-length", str(len(body)).encode()))
         await send({"type": "http.response.start", "status": problem.status, "headers": headers})
         await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+def _declared_bytes(scope: HTTPScope) -> int | None:
+    """How large the body is by the request's own word, 0 for a method without one; None where it does not say."""
+    length: int | None = None if scope["method"] in _WITH_BODY else 0
+    for name, value in scope["headers"]:
+        if name == b"transfer-encoding":
+            return None
+        if name == b"content-length" and value.isdigit():
+            length = int(value)
+    return length
 
 
 def headers_in(scope: Scope) -> dict[str, str]:

@@ -90,18 +90,23 @@ async def test_those_without_a_key_are_told_so_and_are_one_tenant():
             assert (await client.post("/ask", json={"question": "x"})).status_code == 503
 
 
-class Upload:
-    """The ASGI side of one large PUT: how much of it was asked for."""
+DOCUMENTS, CHAT = ("PUT", "/documents"), ("POST", "/v1/chat/completions")
 
-    def __init__(self, n_bytes, *, declared=True):
-        headers = [(b"content-length", str(n_bytes).encode())] if declared else []
-        self.scope = {"type": "http", "method": "PUT", "path": "/documents", "headers": headers, "state": {}}
+
+class Upload:
+    """The ASGI side of one large body, that comes at once: how much of it was asked for."""
+
+    def __init__(self, n_bytes, *, declared=True, route=DOCUMENTS, headers=READS):
+        length = (b"content-length", str(n_bytes).encode()) if declared else (b"transfer-encoding", b"chunked")
+        known = [(name.encode(), value.encode()) for name, value in headers.items()]
+        self.scope = {"type": "http", "method": route[0], "path": route[1], "headers": [length, *known], "state": {}}
+        self.body = bytes(n_bytes)
         self.n_read = 0
         self.sent = []
 
     async def receive(self):
         self.n_read += 1
-        return {"type": "http.request", "body": b"", "more_body": False}
+        return {"type": "http.request", "body": self.body, "more_body": False}
 
     async def send(self, message):
         self.sent.append(message)
@@ -112,27 +117,44 @@ class Holder:
 
     def __init__(self):
         self.lets_go = asyncio.Event()
+        self.n_holding = 0
 
     async def __call__(self, scope, receive, send):
         await receive()
+        self.n_holding += 1
         await self.lets_go.wait()
 
 
 @pytest.mark.parametrize("declared", [True, False])
-async def test_large_bodies_stay_with_their_clients_until_they_fit(declared):
+@pytest.mark.parametrize("route", [DOCUMENTS, CHAT, ("POST", "/documents/delete")])
+async def test_large_bodies_stay_with_their_clients_until_they_fit(declared, route):
     app = Holder()
     size = 2 * SMALL_BODY_BYTES
-    service = staged(max_held_bytes=size, max_document_bytes=size)
+    service = staged(max_held_bytes=size, max_document_bytes=size, max_gateway_body_bytes=size)
     door = Door(app, service)
-    uploads = [Upload(size, declared=declared) for _ in range(3)]
-    small = Upload(SMALL_BODY_BYTES)
+    uploads = [Upload(size, declared=declared, route=route) for _ in range(3)]
+    small = Upload(SMALL_BODY_BYTES, declared=declared, route=route)
     tasks = [asyncio.create_task(door(one.scope, one.receive, one.send)) for one in (*uploads, small)]
     for _ in range(10):
         await asyncio.sleep(0)
-    assert [one.n_read for one in (*uploads, small)] == [1, 0, 0, 1]
+    assert app.n_holding == 2, "one large body and the small one"
+    assert not declared or [one.n_read for one in (*uploads, small)] == [1, 0, 0, 1]
     app.lets_go.set()
     await asyncio.gather(*tasks)
     assert [one.n_read for one in uploads] == [1, 1, 1]
+
+
+async def test_who_has_no_key_takes_nobodys_room_and_waits_for_none():
+    app = Holder()
+    size = 2 * SMALL_BODY_BYTES
+    door = Door(app, staged(max_held_bytes=size))
+    stranger, known = Upload(size, headers={}), Upload(size)
+    tasks = [asyncio.create_task(door(one.scope, one.receive, one.send)) for one in (stranger, known)]
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert (stranger.n_read, known.n_read) == (1, 1), "the application refuses the stranger before it reads"
+    app.lets_go.set()
+    await asyncio.gather(*tasks)
 
 
 async def test_an_upload_that_waits_too_long_is_refused():
