@@ -135,7 +135,7 @@ async def open_services(
             embedder, tokenizer, reranker = await enter(_open_readers(settings, seen))
         with startup.stage("index"):
             store = await enter(_open_store(settings, fields, embedder))
-            traced, retriever = await enter(_open_retriever(store, seen))
+            traced, retriever = await enter(_open_retriever(store, settings, seen))
         with startup.stage("answer models"):
             models = await enter(_open_models(settings, embedder, guards, seen))
         searcher = Searcher(SharedEmbedder(embedder), retriever, reranker, settings.answer, guards.admission.admitted)
@@ -159,7 +159,7 @@ async def open_services(
             registry=models,
             reloader=Reloader(settings, partial(_exchange, models, keys, guards.book), read),
             default_model=settings.answer.model,
-            library=Library(Indexer(embedder, kept.written, tokenizer, settings.ingest), kept.written),
+            library=Library(seen.indexer(embedder, kept.written, tokenizer, settings.ingest), kept.written),
             cache=kept.desk,
             parsers=await enter(ParserPool(settings.ingest)),
             feedback=seen.feedback,
@@ -270,9 +270,11 @@ async def _open_readers(settings: Settings, seen: Observation) -> AsyncIterator[
 
 
 @asynccontextmanager
-async def _open_retriever(store: Store, seen: Observation) -> AsyncIterator[tuple[PassageStore, Retriever]]:
+async def _open_retriever(
+    store: Store, settings: Settings, seen: Observation
+) -> AsyncIterator[tuple[PassageStore, Retriever]]:
     """The store and its search, traced."""
-    traced = seen.tracing.store(store)
+    traced = seen.store(store, settings.index)
     retriever = BatchedRetriever(traced, seen.batch)
     try:
         yield traced, seen.tracing.retriever(retriever, store.name)

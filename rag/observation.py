@@ -6,12 +6,17 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 
+from tokenizers import Tokenizer
+
+from ingest.config import IngestConfig
+from ingest.pipeline import Indexer
 from llm.config import ExtractiveConfig, ModelConfig
 from llm.routing.report import AttemptReport
 from llm.tariff import tariff_of
 from rag.base.health import Health
-from rag.base.ports import Answers, ChatModel, Embedder, Reranker
+from rag.base.ports import Answers, ChatModel, Embedder, PassageStore, Reranker
 from rag.govern.redact import Redact, finder_of, redactor
+from rag.index.config import StoreConfig
 from rag.index.embedders.config import EmbedderConfig
 from rag.records.database import open_database
 from rag.records.entry import entry_of
@@ -28,7 +33,9 @@ from rag.telemetry.report import BatchReport
 from rag.telemetry.spans import CURRENT, trace_id
 from rag.telemetry.spent import price_of
 from rag.telemetry.told import Told
+from rag.telemetry.traced import Store
 from rag.telemetry.tracing import Tracing, open_tracing, peer_of
+from rag.traced_indexer import TracedIndexer
 from rerank.config import RerankConfig
 
 _BREAKER_STATES = ("closed", "half_open", "open")
@@ -52,6 +59,17 @@ class Observation:
     def embedder(self, embedder: Embedder, config: EmbedderConfig) -> Embedder:
         """The same, traced."""
         return self.tracing.embedder(embedder, _peer(config))
+
+    def store(self, store: Store, config: StoreConfig) -> Store:
+        """The same, traced."""
+        return self.tracing.store(store, peer_of("qdrant", getattr(config, "url", None)))
+
+    def indexer(self, embedder: Embedder, store: PassageStore, tokenizer: Tokenizer, config: IngestConfig) -> Indexer:
+        """What puts documents into the store, traced."""
+        tracer = self.tracing.tracer
+        if tracer is None:
+            return Indexer(embedder, store, tokenizer, config)
+        return TracedIndexer(embedder, store, tokenizer, config, tracer)
 
     def reranker(self, reranker: Reranker, config: RerankConfig) -> Reranker:
         """The same, traced."""

@@ -303,6 +303,7 @@ async def _answers(settings: Settings, questions: "Sequence[Judged]", details: P
 
     from rag.cli.connection import asked, connected
     from rag.evals.answers import Reply, score_answers
+    from rag.evals.traced import open_evaluation
 
     lines: list[dict[str, object]] = []
     ticks = iter(track(questions, description="asking", disable=as_json))
@@ -310,14 +311,16 @@ async def _answers(settings: Settings, questions: "Sequence[Judged]", details: P
     def told(question: "Judged", reply: "Reply", held: bool) -> None:
         next(ticks, None)
         lines.append({"id": question.id, "held": held, **msgspec.to_builtins(reply)})
+        evaluation.judged(reply.headers, float(held), "held" if held else "missing")
 
-    async with connected(settings) as client:
+    async with open_evaluation("holds_gold", settings) as evaluation, connected(settings) as client:
 
         async def ask(question: str) -> Reply:
             started_s = time.monotonic()
-            answer = await asked(client, "POST", "/ask", json={"question": question})
+            with evaluation.question() as headers:
+                answer = await asked(client, "POST", "/ask", json={"question": question}, headers=headers)
             spent_s = time.monotonic() - started_s
-            return Reply(answer["answer"], answer["stop_reason"], answer["confidence"], spent_s)
+            return Reply(answer["answer"], answer["stop_reason"], answer["confidence"], spent_s, headers)
 
         scores = await score_answers(questions, ask, told)
     if details:

@@ -25,12 +25,13 @@ class Judged(msgspec.Struct, frozen=True):
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """What an answerer said."""
+    """What an answerer said, and with which headers it was asked: they name its trace, if it has one."""
 
     text: str
     stop_reason: str
     confidence: float | None
     seconds: float
+    headers: dict[str, str] = {}
 
 
 class AnswerScores(msgspec.Struct, frozen=True, kw_only=True):

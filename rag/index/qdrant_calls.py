@@ -11,9 +11,11 @@ import grpc  # type: ignore[import-untyped]  # grpcio ships no types
 import httpx
 from msgspec import Struct
 from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
+from qdrant_client.context_headers import headers
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
 from rag.base.errors import BadDependency, DeadlineExceeded, DependencyError, GroundwireError, Unavailable
+from rag.telemetry.w3c import outgoing
 
 PAUSES_S: Final = (0.1, 0.5)
 """Before the second and the third try."""
@@ -25,7 +27,10 @@ Result = TypeVar("Result")
 
 
 class Calls(Struct, frozen=True):
-    """Makes calls that may be repeated without harm; ours all may. `timeout_s` bounds a call with all its tries."""
+    """Makes calls that may be repeated without harm; ours all may. `timeout_s` bounds a call with all its tries.
+
+    They carry the trace that they belong to, over HTTP and gRPC alike.
+    """
 
     timeout_s: float
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
@@ -46,7 +51,8 @@ class Calls(Struct, frozen=True):
 
 async def _translated(call: Callable[[], Awaitable[Result]]) -> Result:
     try:
-        return await call()
+        with headers(outgoing()):
+            return await call()
     except (GroundwireError, TimeoutError):
         raise
     except Exception as error:

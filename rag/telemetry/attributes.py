@@ -201,41 +201,17 @@ def batch(report: BatchReport) -> Attributes:
     }
 
 
-def query_batch(collection: str, n_items: int, n_rows: int | None) -> Attributes:
-    """One call of the store for several searches."""
-    known: dict[str, Attribute] = {
-        "db.system.name": "qdrant",  # the embedded store too is Qdrant's engine
-        "db.operation.name": "query_batch",
-        SPAN_KIND: "CHAIN",
-        "db.collection.name": collection,
-    }
-    if n_items > 1:
-        known["db.operation.batch.size"] = n_items
-    if n_rows is not None:
-        known["db.response.returned_rows"] = n_rows
-    return known
-
-
-def stored(collection: str, n_documents: int, n_chunks: int) -> Attributes:
-    """Documents that were put into the store."""
+def evaluation(name: str, score: float, label: str) -> Attributes:
+    """What an evaluator thought of an answer, in the span that is linked to that answer's."""
     return {
-        "db.system.name": "qdrant",
-        "db.operation.name": "put",
-        SPAN_KIND: "CHAIN",
-        "db.collection.name": collection,
-        "rag.ingest.documents": n_documents,
-        "rag.ingest.chunks": n_chunks,
-    }
-
-
-def deleted(collection: str, n_documents: int) -> Attributes:
-    """Documents that were removed from the store."""
-    return {
-        "db.system.name": "qdrant",
-        "db.operation.name": "delete",
-        SPAN_KIND: "CHAIN",
-        "db.collection.name": collection,
-        "rag.ingest.documents": n_documents,
+        SPAN_KIND: "EVALUATOR",
+        "gen_ai.evaluation.name": name,
+        "gen_ai.evaluation.score.value": score,
+        "gen_ai.evaluation.score.label": label,
+        "annotations.0.annotation.name": name,
+        "annotations.0.annotation.score": score,
+        "annotations.0.annotation.label": label,
+        "annotations.0.annotation.annotator_kind": "CODE",
     }
 
 

@@ -16,7 +16,7 @@ _TYPES: Final = {
 }
 
 
-_STEPS: Final = frozenset({OPERATION, "rag.cache.tier", "prompt.id"})
+_STEPS: Final = frozenset({OPERATION, "rag.cache.tier", "prompt.id", "gen_ai.evaluation.name"})
 """What spans of the pipeline tell and those of the plumbing do not."""
 
 

@@ -19,7 +19,7 @@ from rag.base.ports import (
     Vectors,
 )
 from rag.base.types import Access, Candidate, Filters, Passage, Query, Role, Work
-from rag.telemetry import attributes
+from rag.telemetry import attributes, store_attributes
 from rag.telemetry.attributes import Peer, Reading
 from rag.telemetry.spans import CURRENT, Attributes, Reveal, Span, Tracer, below, end
 from rag.telemetry.within import spanned
@@ -149,10 +149,11 @@ class TracedRetriever:
 class TracedStore:
     """A `PassageStore` that searches in batches, with a span around each batch and each change."""
 
-    def __init__(self, store: Store, tracer: Tracer) -> None:
+    def __init__(self, store: Store, tracer: Tracer, peer: Peer) -> None:
         self.name = store.name
         self._store = store
         self._tracer = tracer
+        self._peer = peer
 
     @property
     def epoch(self) -> int:
@@ -168,21 +169,21 @@ class TracedStore:
             span.links = parent.links
             outcomes = await self._store.search_batch(requests)
             n_rows = sum(len(outcome) for outcome in outcomes if isinstance(outcome, list))
-            span.describe = lambda _: attributes.query_batch(self.name, len(requests), n_rows)
+            span.describe = lambda _: store_attributes.query_batch(self._peer, self.name, len(requests), n_rows)
             return outcomes
 
     async def put(self, documents: Sequence[IndexedDocument]) -> None:
         """See the port."""
         with self._tracer.step(f"put {self.name}", "client") as span:
             n_chunks = sum(len(document.chunks) for document in documents)
-            span.describe = lambda _: attributes.stored(self.name, len(documents), n_chunks)
+            span.describe = lambda _: store_attributes.stored(self._peer, self.name, len(documents), n_chunks)
             await self._store.put(documents)
 
     async def delete(self, access: Access, filters: Filters) -> int:
         """See the port."""
         with self._tracer.step(f"delete {self.name}", "client") as span:
             n_deleted = await self._store.delete(access, filters)
-            span.describe = lambda _: attributes.deleted(self.name, n_deleted)
+            span.describe = lambda _: store_attributes.deleted(self._peer, self.name, n_deleted)
             return n_deleted
 
     async def records(self, access: Access, filters: Filters, limit: int, cursor: str | None = None) -> Page:

@@ -8,11 +8,12 @@ from urllib.parse import urlsplit
 from rag.base.errors import ConfigError
 from rag.base.ports import Answers, ChatModel, Embedder, Reranker, Retriever
 from rag.base.types import Usage
+from rag.telemetry import attributes
 from rag.telemetry.attributes import Peer
 from rag.telemetry.config import TracingConfig
 from rag.telemetry.finished import FinishedTrace, finished
 from rag.telemetry.recent import RecentTraces
-from rag.telemetry.spans import Reveal, Trace, Tracer
+from rag.telemetry.spans import Point, Reveal, Trace, Tracer
 from rag.telemetry.traced import (
     Store,
     TracedAnswers,
@@ -45,9 +46,9 @@ class Tracing:
         """The same, traced."""
         return TracedRetriever(retriever, self.tracer, index) if self.tracer else retriever
 
-    def store(self, store: Store) -> Store:
+    def store(self, store: Store, peer: Peer) -> Store:
         """The same, traced."""
-        return TracedStore(store, self.tracer) if self.tracer else store
+        return TracedStore(store, self.tracer, peer) if self.tracer else store
 
     def reranker(self, reranker: Reranker, peer: Peer) -> Reranker:
         """The same, traced; one that does nothing is not worth a span."""
@@ -60,6 +61,14 @@ class Tracing:
     def route(self, alias: str, route: ChatModel) -> ChatModel:
         """The same, traced."""
         return TracedRoute(alias, route, self.tracer) if self.tracer else route
+
+    def evaluated(self, name: str, score: float, label: str, answer: Point) -> None:
+        """Tells what was thought of an answer, in a trace of its own that is linked to the answer's."""
+        if self.tracer:
+            with self.tracer.request(f"eval {name}", "internal") as span:
+                span.links = (answer,)
+                span.trace.is_sampled = answer.is_sampled
+                span.describe = lambda _: attributes.evaluation(name, score, label)
 
     def _keep(self, trace: Trace) -> None:
         told = finished(trace, self._reveal)

@@ -26,6 +26,8 @@ from rag.index.qdrant import IN_MEMORY, QdrantStore
 from rag.index.qdrant_calls import PAUSES_S, Calls, failure_of
 from rag.index.qdrant_points import new_collection, payload_indexes, query, server_filter
 from rag.index.selection import selected
+from rag.telemetry.spans import Tracer
+from rag.telemetry.w3c import HEADER, written
 from tests.building import DIMENSION, EMBEDDER, FIELDS, document, question
 
 ALL = managed_in("acme")
@@ -115,6 +117,25 @@ async def test_a_lasting_failure_is_not_tried_again() -> None:
 async def test_a_call_ends_at_its_deadline() -> None:
     with pytest.raises(DeadlineExceeded, match=r"within 0\.01 s"):
         await Calls(0.01).make(asyncio.Event().wait)
+
+
+async def test_a_call_carries_the_trace_that_it_belongs_to() -> None:
+    seen: list[httpx.Request] = []
+
+    def reply(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(200, json={"result": {"exists": True}, "status": "ok", "time": 0.0})
+
+    client = AsyncQdrantClient(
+        url="http://qdrant:6333", check_compatibility=False, transport=httpx.MockTransport(reply)
+    )
+    with Tracer(lambda _: None).request("POST /ask", "server") as span:
+        await Calls(5.0).make(lambda: client.collection_exists("any"))
+    await Calls(5.0).make(lambda: client.collection_exists("any"))
+    await client.close()
+    inside, outside = seen
+    assert inside.headers[HEADER] == written(span.point)
+    assert HEADER not in outside.headers
 
 
 class BrokenClient:

@@ -53,7 +53,9 @@ class Recorded:
         reveal = lambda text: text.replace("ann@example.com", "[EMAIL]")  # noqa: E731 - a stand-in for the redactor
         self.tracing = tracing = Tracing(TracingConfig(**config), reveal, self.kept.append)
         self.store = ShelfStore()
-        self.retriever = BatchedRetriever(tracing.store(self.store))
+        self.retriever = BatchedRetriever(
+            tracing.store(self.store, Peer(kind="qdrant", address="qdrant.example.com", port=6333))
+        )
         searcher = Searcher(
             tracing.embedder(HashingEmbedder(), Peer(kind="onnx")),
             tracing.retriever(self.retriever, "shelf"),

@@ -72,6 +72,8 @@ REQUIRED = {
         "db.operation.name": "query_batch",
         "db.collection.name": "shelf",
         "db.response.returned_rows": 3,
+        "server.address": "qdrant.example.com",
+        "server.port": 6333,
     },
     "rerank": {
         "gen_ai.operation.name": "rerank",
