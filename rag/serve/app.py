@@ -9,7 +9,7 @@ from litestar.plugins.core import MsgspecDIPlugin
 from rag.compose import Services
 from rag.serve.admin import explain_route, list_routes, put_config, show_config
 from rag.serve.anthropic.routes import anthropic_routes
-from rag.serve.ask import ask
+from rag.serve.ask import ask_route
 from rag.serve.bodies import BODY_TIMEOUT_S, JsonRequest
 from rag.serve.cache import clear_cache, explain_cache, report_cache
 from rag.serve.documents import documents_router
@@ -41,7 +41,7 @@ def create_app(services: Services, *, version: str) -> Litestar:
 
     return App(
         route_handlers=[
-            ask,
+            ask_route(services),
             search,
             feedback,
             documents_router(services.limits, services.parsers),

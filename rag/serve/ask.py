@@ -2,71 +2,85 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any
+from typing import Final
 
-from litestar import Request, Response, post
-from litestar.di import NamedDependency
-from litestar.params import JSONBody
+import msgspec
+from litestar import asgi
+from litestar.datastructures.headers import Accept
+from litestar.handlers import ASGIRouteHandler
+from litestar.types import Receive, Scope, Send
 
 from rag.base.answers import Answer, Answered, AnswerEvent, Cited, Recall, SourcesFound
 from rag.base.deadline import Deadline
 from rag.base.errors import BadDependency, InvalidInput
 from rag.base.types import Principal, Query, TextDelta, Turn, Usage
 from rag.compose import Services
+from rag.govern.limits import Limits
 from rag.index.filters import parse_filters
+from rag.serve.bodies import decode, media_type_of, read_body, refuse_unless_json, refuse_unless_post
 from rag.serve.guards import READS
+from rag.serve.headers import header
 from rag.serve.identity import request_id_of
 from rag.serve.problems import report
-from rag.serve.reference import StreamingOperation, refusals
+from rag.serve.replies import Reply, send_json
 from rag.serve.streams import GRACE_S, EventStream, event, while_connected
-from rag.serve.wire import AnswerBody, AskBody, CacheBody, CitationBody, UsageBody, answer_body, convert, source_bodies
+from rag.serve.wire import AskBody, CacheBody, CitationBody, UsageBody, answer_body, convert, source_bodies
 
+PATH: Final = "/ask"
 _STREAM, _JSON = "text/event-stream", "application/json"
 
 
-@post(
-    "/ask",
-    status_code=200,
-    tags=["questions"],
-    summary="Ask a question",
-    opt=READS,
-    operation_class=StreamingOperation,
-    responses=refusals(429, 502, 503, 504, body=True),
-)
-async def ask(
-    data: JSONBody[AskBody],
-    request: Request[Any, Any, Any],
-    services: NamedDependency[Services],
-    principal: NamedDependency[Principal],
-) -> Response[AnswerBody]:
-    """Answers from the documents that the key may read, with citations.
+def ask_route(services: Services) -> ASGIRouteHandler:
+    """The route, as plain ASGI inside of the application like those of the gateway.
 
-    With `stream: true`, or an Accept header that prefers `text/event-stream`, the events are `sources`, `token`,
-    `citation`, `usage` and last `done`, which holds the whole answer, or `error`, which holds a problem.
+    Most of what a kept answer would cost otherwise is the framework's dependencies, signatures and response objects
+    (0.1 of 0.2 ms, 2026-11-23).
     """
-    query = _query(data, principal, request_id_of(request.scope), services)
     limits = services.limits
-    streams = data.stream if data.stream is not None else request.accept.best_match([_JSON, _STREAM]) == _STREAM
-    kept = None if streams else services.answerer.recall(query)
-    if kept:
-        return _given(kept, query.request_id)
-    events = services.answerer.answer(query, Deadline.after(limits.request_timeout_s), stream=streams)
     within_s = limits.request_timeout_s + GRACE_S
-    if streams:
-        headers: dict[str, str] = {}
-        return EventStream(
-            _encoded(events, query.request_id, headers, explain=data.explain),
-            lambda error: event("error", report(error, query.request_id)),
-            heartbeat_s=limits.heartbeat_s,
-            within_s=within_s,
-            headers=lambda: headers,
-        )
-    answer = await while_connected(request.receive, _whole(events), within_s=within_s)
-    return _given(answer, query.request_id, explain=data.explain)
+
+    async def ask(scope: Scope, receive: Receive, send: Send) -> None:
+        refuse_unless_post(scope)
+        refuse_unless_json(media_type_of(scope))
+        data: AskBody = decode(await read_body(receive, limits.max_body_bytes, limits.body_timeout_s), AskBody)
+        query = _query(data, scope["user"], request_id_of(scope), services)
+        streams = data.stream if data.stream is not None else _prefers_a_stream(scope)
+        kept = None if streams else services.answerer.recall(query)
+        if kept:
+            await send_json(_reply(kept, query.request_id), send)
+            return
+        events = services.answerer.answer(query, Deadline.after(limits.request_timeout_s), stream=streams)
+        if streams:
+            stream = _stream(events, query.request_id, services.limits, within_s, explain=data.explain)
+            await stream(scope, receive, send)
+        else:
+            answer = await while_connected(receive, _whole(events), within_s=within_s)
+            await send_json(_reply(answer, query.request_id, explain=data.explain), send)
+
+    return asgi(PATH, name="POST /ask", opt=READS, copy_scope=False)(ask)
 
 
-def _given(answer: Answer, request_id: str, *, explain: bool = False) -> Response[AnswerBody]:
-    return Response(answer_body(answer, request_id, explain=explain), headers=cache_headers(answer.cache))
+def _prefers_a_stream(scope: Scope) -> bool:
+    accepted = header(scope, b"accept") or ""
+    return _STREAM in accepted and Accept(accepted).best_match([_JSON, _STREAM]) == _STREAM
+
+
+def _reply(answer: Answer, request_id: str, *, explain: bool = False) -> Reply:
+    headers = tuple((name.encode(), value.encode()) for name, value in cache_headers(answer.cache).items())
+    return Reply(body=msgspec.json.encode(answer_body(answer, request_id, explain=explain)), headers=headers)
+
+
+def _stream(
+    events: AsyncGenerator[AnswerEvent, None], request_id: str, limits: Limits, within_s: float, *, explain: bool
+) -> EventStream:
+    headers: dict[str, str] = {}
+    return EventStream(
+        _encoded(events, request_id, headers, explain=explain),
+        lambda error: event("error", report(error, request_id)),
+        heartbeat_s=limits.heartbeat_s,
+        within_s=within_s,
+        headers=lambda: headers,
+    )
 
 
 def cache_headers(recall: Recall) -> dict[str, str]:

@@ -11,10 +11,12 @@ from typing import Any, Never
 
 import msgspec
 from litestar import Request
-from litestar.exceptions import HTTPException, InternalServerException
+from litestar.exceptions import HTTPException, InternalServerException, MethodNotAllowedException
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
+from litestar.types import Receive, Scope
 
 from rag.base.errors import InvalidInput, TooLarge
+from rag.serve.headers import header
 from rag.serve.uploads import FILES, is_file, read_file
 
 BODY_TIMEOUT_S = "body_timeout_s"
@@ -36,9 +38,7 @@ class JsonRequest(Request[Any, Any, Any]):
         field = self.route_handler.parsed_data_field
         if field and FILES in self.route_handler.opt and is_file(self):
             return decode(await read_file(self), field.annotation)
-        media_type = self.content_type[0]
-        if media_type and media_type != "application/json" and not media_type.endswith("+json"):
-            raise HTTPException(f"the body is '{media_type}'; send application/json", status_code=415)
+        refuse_unless_json(self.content_type[0])
         return decode(await self.body(), field.annotation if field else Any)
 
     async def body(self) -> bytes:
@@ -52,14 +52,64 @@ class JsonRequest(Request[Any, Any, Any]):
         except InternalServerException as error:
             raise ClientLeft from error
         except asyncio.CancelledError as error:
-            # Granian ends a wait for more of the body in this way when the client leaves, though nobody cancelled us.
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
+            if _is_cancelled():
                 raise
             raise ClientLeft from error
         except RequestEntityTooLarge as error:
             limit = self.route_handler.resolve_request_max_body_size()
             raise TooLarge(f"the body is larger than the {limit} bytes that are allowed here") from error
+
+
+async def read_body(receive: Receive, max_bytes: int, within_s: float) -> bytes:
+    """The whole body of a plain ASGI route. Raises TooLarge, ClientLeft or a 408."""
+    try:
+        async with asyncio.timeout(within_s):
+            return await _joined(receive, max_bytes)
+    except TimeoutError as error:
+        raise HTTPException(f"the body took longer than {within_s:g} s to arrive", status_code=408) from error
+    except asyncio.CancelledError as error:
+        if _is_cancelled():
+            raise
+        raise ClientLeft from error
+
+
+def _is_cancelled() -> bool:
+    """Whether somebody cancelled us: granian ends a wait for more of the body likewise when the client leaves."""
+    task = asyncio.current_task()
+    return task is None or bool(task.cancelling())
+
+
+async def _joined(receive: Receive, max_bytes: int) -> bytes:
+    pieces: list[bytes] = []
+    n_bytes = 0
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            raise ClientLeft
+        piece = message.get("body", b"")
+        n_bytes += len(piece)
+        if n_bytes > max_bytes:
+            raise TooLarge(f"the body is larger than the {max_bytes} bytes that are allowed here")
+        pieces.append(piece)
+        if not message.get("more_body"):
+            return b"".join(pieces)
+
+
+def media_type_of(scope: Scope) -> str:
+    """What the request says its body is, without parameters; empty where it says nothing."""
+    return (header(scope, b"content-type") or "").partition(";")[0].strip().lower()
+
+
+def refuse_unless_post(scope: Scope) -> None:
+    """Raises a 405: a plain ASGI route gets every method."""
+    if scope.get("method") != "POST":
+        raise MethodNotAllowedException(headers={"Allow": "POST"})
+
+
+def refuse_unless_json(media_type: str) -> None:
+    """Raises a 415 for another type than JSON; a body that says nothing of its type is taken for it."""
+    if media_type and media_type != "application/json" and not media_type.endswith("+json"):
+        raise HTTPException(f"the body is '{media_type}'; send application/json", status_code=415)
 
 
 class ClientLeft(HTTPException):
@@ -75,6 +125,8 @@ class MalformedJson(InvalidInput):
 
 def decode(body: bytes, target: Any) -> Any:
     """The body as a `target`. Raises InvalidInput with a pointer to the first fault, or MalformedJson."""
+    if not body:
+        raise InvalidInput("a JSON body is needed", pointer="")
     try:
         return _decoder(target).decode(body)
     except msgspec.ValidationError as error:

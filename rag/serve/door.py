@@ -4,7 +4,6 @@ Around the application and not in it, because a refusal must cost next to nothin
 from the socket on, of which a way through routing, guard and body would be another 0.2 (2 cores, 2026-11-23).
 """
 
-from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from typing import Final
 
@@ -14,7 +13,7 @@ from litestar.types import ASGIApp, HTTPReceiveMessage, HTTPScope, Receive, Scop
 
 from rag.base.errors import LoadError, Overloaded, QuotaExceeded, Unauthenticated
 from rag.compose import Services
-from rag.serve.guards import token_in
+from rag.serve.headers import token_in
 from rag.serve.held import HeldBytes
 from rag.serve.identity import HEADER, request_id_of
 from rag.serve.problems import MEDIA_TYPE, describe, headers_of
@@ -63,7 +62,7 @@ class Door:
     def _check(self, scope: HTTPScope) -> None:
         """Raises what the search would raise. A question may look into the memory first, a few at a time."""
         try:
-            self._admission.check(self._tenant(headers_in(scope)))
+            self._admission.check(self._tenant(scope))
         except Overloaded:
             if scope["path"] != ASK or not self._admission.grants_a_look():
                 raise
@@ -99,14 +98,14 @@ class Door:
 
     def _is_known(self, scope: HTTPScope) -> bool:
         try:
-            self._keys.authenticate(token_in(headers_in(scope)))
+            self._keys.authenticate(token_in(scope))
         except Unauthenticated:
             return False
         return True
 
-    def _tenant(self, headers: Mapping[str, str]) -> str:
+    def _tenant(self, scope: HTTPScope) -> str:
         try:
-            return self._keys.authenticate(token_in(headers)).tenant
+            return self._keys.authenticate(token_in(scope)).tenant
         except Unauthenticated:
             return ""  # the application says so itself; meanwhile all who have no key are one tenant
 
@@ -132,8 +131,3 @@ def _declared_bytes(scope: HTTPScope) -> int | None:
         if name == b"content-length" and value.isdigit():
             length = int(value)
     return length
-
-
-def headers_in(scope: Scope) -> dict[str, str]:
-    """The request's headers by lower-case name."""
-    return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}

@@ -3,12 +3,13 @@
 import re
 from typing import Any
 
-from litestar.datastructures import Headers, MutableScopeHeaders
 from litestar.types import Message, Scope
 
 from rag.base.ids import request_id
+from rag.serve.headers import header
 
 HEADER = "X-Request-Id"
+_HEADER = HEADER.lower().encode()
 
 _SANE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _KEY = "groundwire_request_id"
@@ -18,7 +19,7 @@ def request_id_of(scope: Scope) -> str:
     """The id of the request, settled on the first call."""
     state: dict[str, Any] = scope["state"]
     if _KEY not in state:
-        given = Headers.from_scope(scope).get(HEADER, "")
+        given = header(scope, _HEADER) or ""
         state[_KEY] = given if _SANE.fullmatch(given) else request_id()
     known: str = state[_KEY]
     return known
@@ -27,4 +28,4 @@ def request_id_of(scope: Scope) -> str:
 async def name_response(message: Message, scope: Scope) -> None:
     """Puts the request id on a response as it leaves, whoever made it."""
     if message["type"] == "http.response.start":
-        MutableScopeHeaders.from_message(message)[HEADER] = request_id_of(scope)
+        message["headers"] = [*message.get("headers", ()), (_HEADER, request_id_of(scope).encode())]

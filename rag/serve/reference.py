@@ -1,7 +1,6 @@
 """The published description of the interface: OpenAPI 3.1, and a page that shows it without any script or CDN."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from html import escape
 from typing import Any
 
@@ -15,11 +14,7 @@ from litestar.openapi.plugins import JsonRenderPlugin, OpenAPIRenderPlugin
 from litestar.openapi.spec import (
     Components,
     License,
-    OpenAPIMediaType,
-    OpenAPIResponse,
-    Operation,
     Reference,
-    Schema,
     SecurityScheme,
     Tag,
 )
@@ -57,6 +52,10 @@ _SHAPES = (
     ListingBody,
     Problem,
 )
+_ASK = """Answers from the documents that the key may read, with citations.
+
+With `stream: true`, or an Accept header that prefers `text/event-stream`, the events are `sources`, `token`,
+`citation`, `usage` and last `done`, which holds the whole answer, or `error`, which holds a problem."""
 _WITH_KEY = (400, 401, 403)
 _WITH_BODY = (408, 413, 415, 422)
 
@@ -70,16 +69,31 @@ def refusals(*statuses: int, public: bool = False, body: bool = False) -> dict[i
     }
 
 
-@dataclass
-class StreamingOperation(Operation):
-    """An operation whose 200 may also be a stream of server-sent events."""
+def _asking() -> dict[str, Any]:
+    """`POST /ask`, which is plain ASGI: the framework does not see its types."""
+    statuses = sorted({*_WITH_KEY, *_WITH_BODY, 429, 502, 503, 504})
+    problem = {MEDIA_TYPE: {"schema": _reference_to(Problem)}}
+    answer = {
+        "application/json": {"schema": _reference_to(AnswerBody)},
+        "text/event-stream": {
+            "schema": {"description": "Events: sources, token, citation, usage, then done or error."}
+        },
+    }
+    return {
+        "tags": ["questions"],
+        "summary": "Ask a question",
+        "description": _ASK,
+        "operationId": "AskAsk",
+        "requestBody": {"required": True, "content": {"application/json": {"schema": _reference_to(AskBody)}}},
+        "responses": {
+            "200": {"description": "The answer", "content": answer},
+            **{str(status): {"description": _REFUSALS[status], "content": problem} for status in statuses},
+        },
+    }
 
-    def __post_init__(self) -> None:
-        response = (self.responses or {}).get("200")
-        if isinstance(response, OpenAPIResponse) and response.content is not None:
-            response.content["text/event-stream"] = OpenAPIMediaType(
-                schema=Schema(description="Events: sources, token, citation, usage, then done or error.")
-            )
+
+def _reference_to(shape: type[msgspec.Struct]) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{shape.__name__}"}
 
 
 def openapi(version: str, *, is_open: bool) -> OpenAPIConfig:
@@ -144,7 +158,7 @@ def _exact(schema: dict[str, Any]) -> dict[str, Any]:
         (*_SHAPES, *gateway.SHAPES), ref_template="#/components/schemas/{name}"
     )
     schema["components"]["schemas"].update(components)
-    schema["paths"].update(gateway.paths())
+    schema["paths"] = {"/ask": {"post": _asking()}, **schema["paths"], **gateway.paths()}
     return schema
 
 

@@ -6,10 +6,11 @@ from rag.compose import Services
 from rag.serve.anthropic.errors import ANTHROPIC
 from rag.serve.anthropic.messages_body import MessagesBody, prompt_of
 from rag.serve.anthropic.messages_reply import EventWriter, message
-from rag.serve.gateway.call import Call, Reply, Work, post
+from rag.serve.gateway.call import Call, Work, post
 from rag.serve.gateway.said import whole
 from rag.serve.gateway.talk import talk
 from rag.serve.gateway.written import written
+from rag.serve.replies import Reply
 
 
 def anthropic_routes(services: Services) -> list[ASGIRouteHandler]:

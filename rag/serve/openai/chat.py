@@ -2,12 +2,13 @@
 
 import time
 
-from rag.serve.gateway.call import Call, Reply, Work
+from rag.serve.gateway.call import Call, Work
 from rag.serve.gateway.said import whole
 from rag.serve.gateway.talk import talk
 from rag.serve.gateway.written import written
 from rag.serve.openai.chat_body import ChatBody, prompt_of
 from rag.serve.openai.chat_reply import ChunkWriter, Head, completion
+from rag.serve.replies import Reply
 
 
 def chat(call: Call, body: ChatBody) -> Work:

@@ -12,9 +12,10 @@ from rag.base.deadline import Deadline
 from rag.base.errors import InvalidInput, NotFound
 from rag.base.ports import Embedder, Vectors
 from rag.base.types import Role, Work
-from rag.serve.gateway.call import Call, Reply
+from rag.serve.gateway.call import Call
 from rag.serve.gateway.call import Work as Coming
 from rag.serve.openai.content import Ignored
+from rag.serve.replies import Reply
 
 MAX_INPUTS = 2_048
 BULK_INPUTS = 8

@@ -11,10 +11,11 @@ from rag.base.deadline import Deadline
 from rag.base.errors import InvalidInput, NotFound
 from rag.base.ports import Reranker
 from rag.base.types import Work
-from rag.serve.gateway.call import Call, Reply
+from rag.serve.gateway.call import Call
 from rag.serve.gateway.call import Work as Coming
 from rag.serve.openai.content import Ignored
 from rag.serve.openai.embeddings import is_named
+from rag.serve.replies import Reply
 
 MAX_DOCUMENTS = 1_000
 

@@ -4,7 +4,7 @@ import time
 
 import msgspec
 
-from rag.serve.gateway.call import Api, Call, Reply, Work
+from rag.serve.gateway.call import Api, Call, Work
 from rag.serve.gateway.said import whole
 from rag.serve.gateway.talk import talk
 from rag.serve.gateway.written import written
@@ -12,6 +12,7 @@ from rag.serve.openai.errors import respond, response_error_event
 from rag.serve.openai.responses_body import ResponsesBody, prompt_of
 from rag.serve.openai.responses_events import ResponseWriter
 from rag.serve.openai.responses_reply import begun, ended, items_of
+from rag.serve.replies import Reply
 
 RESPONSES = Api(respond=respond, event=response_error_event)
 
