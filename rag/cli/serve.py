@@ -1,5 +1,6 @@
 """`rag serve`."""
 
+import gc
 import os
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -69,6 +70,7 @@ async def _serve(read: Callable[[], Settings], file: Path | None, token: str) ->
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
     def announce() -> None:
+        _keep_what_is_there()
         write_state(settings.data_dir, ServerState(url=url, pid=os.getpid(), token=None if keys.is_open else token))
         click.echo(f"Groundwire listens on {url}  (API: {url}/schema, data: {settings.data_dir})", err=True)
 
@@ -77,3 +79,13 @@ async def _serve(read: Callable[[], Settings], file: Path | None, token: str) ->
     finally:
         remove_state(settings.data_dir)
     return 0
+
+
+def _keep_what_is_there() -> None:
+    """Spares the garbage collector what lives as long as the server: 84,000 objects after the start.
+
+    It stopped everything for 160 ms to look through them, every few thousand requests; without, a full collection takes
+    well under a millisecond, and a request a tenth less (2 cores, busy, 2026-11-23).
+    """
+    gc.collect()
+    gc.freeze()
