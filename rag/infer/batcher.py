@@ -44,6 +44,8 @@ class BatchLimits(Struct, frozen=True, kw_only=True):
     credit_tokens: int = 2_048
     """What a tenant that has had nothing for a while may have before the others: about one question's reranking. Taking
     turns from its first item on, it would get half of the backend while it could have all for a moment."""
+    beside_tokens: int = 0
+    """What must wait for a batch to start beside an interactive one: less is cheaper together, after that one."""
     queue_tokens: int = 200_000
     """Per lane, so that ingestion never fills the queue of those who ask."""
 
@@ -131,7 +133,7 @@ class Batcher(Generic[Item, Result]):
         self._queued: dict[Lane, Load] = {"interactive": Load(), "bulk": Load()}
         self._turns: dict[str, float] = {}
         self._virtual_s = 0.0
-        self._running: dict[asyncio.Task[None], float] = {}  # with the time at which each should end
+        self._running: dict[asyncio.Task[None], tuple[Lane, float]] = {}  # with the time at which each should end
         self._scheduled = False
         self._closed = False
         self._service_time = ServiceTime()
@@ -158,8 +160,8 @@ class Batcher(Generic[Item, Result]):
         Learnt from recent batches. Items that arrive later and go first are not foreseen.
         """
         now_s = self._clock()
-        ends_s = [max(now_s, end_s) for end_s in self._running.values()]
-        ends_s += [now_s] * (self._n_parallel - len(ends_s))
+        ends_s = [max(now_s, end_s) for _, end_s in self._running.values()]
+        ends_s += [now_s] * (self._places() - len(ends_s))
         return start_after(ends_s, map(self._service_time.of, self._batches_before(lane))) - now_s
 
     async def aclose(self) -> None:
@@ -223,13 +225,19 @@ class Batcher(Generic[Item, Result]):
         self._scheduled = False
         try:
             self._drop_the_departed()
-            while self._waiting and len(self._running) < self._n_parallel:
+            while self._waiting and len(self._running) < self._places():
                 self._start(self._take())
         except Exception as fault:  # noqa: BLE001 - a seam: a fault of the scheduler must fail its waiters, not hang them
             self._closed = True
             self._fail_all(
                 Unavailable(f"the {self._name} scheduler failed: {type(fault).__name__}; restart the server")
             )
+
+    def _places(self) -> int:
+        """How many batches may run now."""
+        n_tokens = sum(load.n_tokens for load in self._queued.values())
+        gathers = n_tokens < self._limits.beside_tokens
+        return 1 if gathers and any(lane == "interactive" for lane, _ in self._running.values()) else self._n_parallel
 
     def _drop_the_departed(self) -> None:
         now_s = self._clock()
@@ -261,7 +269,7 @@ class Batcher(Generic[Item, Result]):
 
     def _start(self, batch: list[_Waiter[Item, Result]]) -> None:
         task = asyncio.get_running_loop().create_task(self._serve(batch), name=f"{self._name} batch")
-        self._running[task] = self._clock() + self._service_time.of(self._tokens_of(batch))
+        self._running[task] = batch[0].ticket.lane, self._clock() + self._service_time.of(self._tokens_of(batch))
         task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:

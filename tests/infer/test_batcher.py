@@ -108,6 +108,38 @@ async def test_an_idle_backend_starts_at_once_and_what_waits_goes_together() -> 
     await batcher.aclose()
 
 
+async def test_a_second_batch_starts_beside_questions_when_enough_wait_for_it() -> None:
+    backend = Backend()
+    backend.gate.clear()
+    limits = BatchLimits(interactive_tokens=100, beside_tokens=30)
+    batcher = Batcher("test", backend.run, limits=limits, n_parallel=2)
+    asked = [asyncio.create_task(batcher.submit(1, 10, work()))]
+    await settled()
+    asked += [asyncio.create_task(batcher.submit(n, 10, work())) for n in (2, 3)]
+    await settled()
+    assert backend.batches == [[1]]
+    asked.append(asyncio.create_task(batcher.submit(4, 10, work())))
+    await settled()
+    assert backend.batches == [[1], [2, 3, 4]]
+    backend.gate.set()
+    await asyncio.gather(*asked)
+    await batcher.aclose()
+
+
+async def test_a_question_does_not_wait_for_company_beside_bulk_work() -> None:
+    backend = Backend()
+    backend.gate.clear()
+    batcher = Batcher("test", backend.run, limits=BatchLimits(beside_tokens=30), n_parallel=2)
+    asked = [asyncio.create_task(batcher.submit(1, 10, work(lane="bulk")))]
+    await settled()
+    asked.append(asyncio.create_task(batcher.submit(2, 10, work())))
+    await settled()
+    assert backend.batches == [[1], [2]]
+    backend.gate.set()
+    await asyncio.gather(*asked)
+    await batcher.aclose()
+
+
 async def test_arrivals_of_one_tick_join_one_batch() -> None:
     backend = Backend()
     batcher = Batcher("test", backend.run, limits=LIMITS)
