@@ -130,7 +130,7 @@ async def open_services(
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
         seen = await enter(open_observation(settings))
-        guards = await enter(_open_guards(settings, keys))
+        guards = await enter(_open_guards(settings, keys, seen))
         with startup.stage("models"):
             embedder, tokenizer, reranker = await enter(_open_readers(settings, seen))
         with startup.stage("index"):
@@ -199,10 +199,12 @@ def _catalogue(settings: Settings) -> Catalogue:
 
 
 @asynccontextmanager
-async def _open_guards(settings: Settings, keys: KeyRing) -> AsyncIterator[Guards]:
+async def _open_guards(settings: Settings, keys: KeyRing, seen: Observation) -> AsyncIterator[Guards]:
     async with open_schedules(settings.ledger) as schedules:
         book = AccountBook(keys.configs, settings.accounts)
-        yield Guards(book, Meters(schedules), Admission(settings.limits))
+        admission = Admission(settings.limits)
+        seen.limited(lambda: admission.limit)
+        yield Guards(book, Meters(schedules), admission)
 
 
 @asynccontextmanager
@@ -274,6 +276,7 @@ async def _open_retriever(
     store: Store, settings: Settings, seen: Observation
 ) -> AsyncIterator[tuple[PassageStore, Retriever]]:
     """The store and its search, traced."""
+    seen.counting(store)
     traced = seen.store(store, settings.index)
     retriever = BatchedRetriever(traced, seen.batch)
     try:

@@ -26,6 +26,7 @@ from rag.settings import Settings
 from rag.telemetry import names
 from rag.telemetry.attributes import Peer
 from rag.telemetry.counted import CountedModel, ToldModel
+from rag.telemetry.coverage import Counted, corpus_size
 from rag.telemetry.measured import MeasuredAnswers
 from rag.telemetry.metrics import Metrics
 from rag.telemetry.model_attributes import Tried
@@ -105,6 +106,20 @@ class Observation:
             metrics.observe(names.LLM_FIRST_OUTPUT, report.first_output_s, target)
         if report.failed_over_from is not None and report.failed_over_from != target:
             metrics.add(names.LLM_FALLBACKS, report.failed_over_from, target, str(report.failed_over_for))
+
+    def counting(self, store: Counted) -> None:
+        """Tells how many documents there are; a store that is away leaves the last number standing."""
+
+        async def count() -> None:
+            n_documents = await corpus_size(store)
+            if n_documents is not None:
+                self.metrics.set(names.DOCUMENTS, n_documents)
+
+        self.metrics.look_up(count)
+
+    def limited(self, limit: Callable[[], int]) -> None:
+        """Tells how many questions may be worked on at a time."""
+        self.metrics.before(lambda: self.metrics.set(names.CONCURRENCY_LIMIT, limit()))
 
     def started(self, made_of: tuple[str, str, str], phases_s: Mapping[str, float], health: Health) -> None:
         """Tells what runs (embedder, reranker, index), how long its start took, and from now on whether it is ready."""

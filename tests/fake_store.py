@@ -81,6 +81,9 @@ class MemoryStore:
     async def count(self, access: Access, filters: Filters = ()) -> int:
         return len(self._matching(access, filters))
 
+    async def n_documents(self) -> int:
+        return len(self._documents)
+
     async def optimize(self) -> bool:
         return False
 

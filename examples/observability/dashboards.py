@@ -38,6 +38,7 @@ def mean(metric: str, by: str = "") -> str:
     return f"{rate(f'{metric}_sum', by)} / {rate(f'{metric}_count', by)}"
 
 
+PER_DOCUMENT = " / ignoring(use) group_left max(rag_corpus_documents)"
 PER_QUESTION = f" / ignoring(stage) group_left {rate('rag_requests_total')}"
 
 DASHBOARDS: dict[str, list[Row]] = {
@@ -86,6 +87,12 @@ DASHBOARDS: dict[str, list[Row]] = {
             "currencyUSD",
             "",
             {"all": f"{rate('rag_cost_usd_total')} / {rate('rag_requests_total')}"},
+        ),
+        (
+            "Dollars an hour that memory saved",
+            "currencyUSD",
+            "",
+            {"{{tier}}": f"3600 * {rate('rag_cost_saved_usd_total', 'tier')}"},
         ),
         ("Tokens", "short", "In a second.", {"{{model}} {{kind}}": rate("rag_llm_tokens_total", "model, kind")}),
         (
@@ -147,14 +154,19 @@ DASHBOARDS: dict[str, list[Row]] = {
         ),
         (
             "Documents of use",
-            "short",
-            "Different ones within a day.",
-            {"{{use}}": "max by (use) (rag_corpus_documents_used)"},
+            "percentunit",
+            "The share that answers of the last day found, and the share that they cited.",
+            {"{{use}}": "max by (use) (rag_corpus_documents_used)" + PER_DOCUMENT},
         ),
         ("Degraded answers", "percentunit", "", {"{{stage}}": rate("rag_stage_errors_total", "stage") + PER_QUESTION}),
     ],
     "capacity": [
-        ("In flight", "short", "", {"{{instance}}": "rag_inflight_requests"}),
+        (
+            "In flight",
+            "short",
+            "And how many may be.",
+            {"{{instance}}": "rag_inflight_requests", "{{instance}} limit": "rag_concurrency_limit"},
+        ),
         ("Waiting", "short", "When the last batch ended.", {"{{queue}}": "sum by (queue) (rag_queue_depth)"}),
         (
             "Wait, p95",

@@ -39,7 +39,7 @@ from rag.index.gate import Gate
 from rag.index.hybrid import DENSE, Hybrid, Outcome
 from rag.index.manifest import MANIFEST, Manifest, read_manifest, write_manifest
 from rag.index.payload import identifier_of, point_id, read_passage, read_record
-from rag.index.selection import OneOf, Selection, selected
+from rag.index.selection import DOCUMENTS, OneOf, Selection, selected
 
 _FLUSH_EVERY: Final = 8192
 """Points between flushes: a pause of 0.15 s each, and at most 1 s of log to replay when opening."""
@@ -148,6 +148,10 @@ class EdgeStore:
         """How many documents match."""
         selection = selected(access, filters, self._search.hybrid.fields, "document")
         return await self._read(lambda shard: _count(shard, selection))
+
+    async def n_documents(self) -> int:
+        """How many documents there are, whoever may see them."""
+        return await self._read(lambda shard: _count(shard, DOCUMENTS))
 
     async def tenants(self) -> list[str]:
         """Everyone who has a document here, for upkeep that goes over all of them."""

@@ -32,6 +32,10 @@ class Store(PassageStore, SearchesInBatches, Protocol):
         """How many documents match."""
         ...
 
+    async def n_documents(self) -> int:
+        """How many documents there are, whoever may see them."""
+        ...
+
     async def optimize(self) -> bool:
         """Speeds up searching what was added; returns whether there was anything to do.
 

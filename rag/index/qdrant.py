@@ -49,7 +49,7 @@ from rag.index.qdrant_points import (
     record_point,
     server_filter,
 )
-from rag.index.selection import UNFINISHED, OneOf, Selection, chunks_of, selected
+from rag.index.selection import DOCUMENTS, UNFINISHED, OneOf, Selection, chunks_of, selected
 
 IN_MEMORY: Final = ":memory:"
 """As a url: qdrant-client's own store in this process, for tests."""
@@ -151,6 +151,11 @@ class QdrantStore:
     async def count(self, access: Access, filters: Filters = ()) -> int:
         """How many documents match."""
         wanted = server_filter(selected(access, filters, self._hybrid.fields, "document"))
+        return (await self._calls.make(lambda: self._client.count(self._collection, wanted, exact=True))).count
+
+    async def n_documents(self) -> int:
+        """How many documents there are, whoever may see them."""
+        wanted = server_filter(DOCUMENTS)
         return (await self._calls.make(lambda: self._client.count(self._collection, wanted, exact=True))).count
 
     async def optimize(self) -> bool:

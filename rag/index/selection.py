@@ -91,6 +91,9 @@ def chunks_of(document_id: str, versions: Sequence[str]) -> Selection:
 CHUNKS: Final = Selection(must=((OneOf("kind", ("chunk",)),),))
 """The chunks of every tenant."""
 
+DOCUMENTS: Final = Selection(must=((OneOf("kind", ("document",)),),))
+"""The records of every tenant."""
+
 UNFINISHED: Final = Selection(must=((OneOf("state", ("replacing",)),), (OneOf("kind", ("document",)),)))
 """The records whose replacement a crash cut short, of every tenant."""
 

@@ -24,13 +24,13 @@ _METHODS: Final = frozenset(method.value for method in HttpMethod)
     opt=WATCHES,
     media_type=CONTENT_TYPE,
     responses=refusals(403),
-    sync_to_thread=False,
 )
-def metrics(request: Request[Any, Any, Any], services: NamedDependency[Services]) -> Response[bytes]:
+async def metrics(request: Request[Any, Any, Any], services: NamedDependency[Services]) -> Response[bytes]:
     """The metrics of this process in Prometheus's text format; `docs/metrics.md` has the catalogue.
 
     Asked for OpenMetrics (`Accept`), histograms of questions carry the ids of traces as examples.
     """
+    await services.metrics.refresh()
     openmetrics = "application/openmetrics-text" in request.headers.get("accept", "")
     told = services.metrics.exposition(openmetrics=openmetrics)
     return Response(told, media_type=OPENMETRICS_TYPE if openmetrics else CONTENT_TYPE)

@@ -1,16 +1,39 @@
 """How much of the corpus is of use: which documents the answers of the last day found, and which they cited."""
 
+import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, Protocol
 
 from rag.base.answers import Answer
 from rag.base.deadline import Clock
+from rag.base.errors import GroundwireError
 
 WINDOW_S: Final = 24 * 3600.0
 MAX_DOCUMENTS: Final = 200_000
 """Of each use; more different ones in a day are not told apart from this many."""
+
+
+COUNT_PATIENCE_S: Final = 1.0
+"""How long whoever asks for metrics waits for a store that is slow to count."""
+
+
+class Counted(Protocol):
+    """What has documents."""
+
+    async def n_documents(self) -> int:
+        """How many there are, whoever may see them."""
+        ...
+
+
+async def corpus_size(store: Counted, patience_s: float = COUNT_PATIENCE_S) -> int | None:
+    """How many documents there are; None where the store does not say so in time."""
+    try:
+        async with asyncio.timeout(patience_s):
+            return await store.n_documents()
+    except (GroundwireError, TimeoutError):
+        return None
 
 
 class Used:

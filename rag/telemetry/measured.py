@@ -103,6 +103,8 @@ class MeasuredAnswers:
         if recall.rejected_by:
             metrics.add(names.CACHE_REJECTIONS, recall.rejected_by)
         if recall.status == "hit":
+            if recall.saved_usd:
+                metrics.add(names.COST_SAVED, recall.tier or "none", amount=recall.saved_usd)
             return
         for stage, seconds in answer.stages_s.items():
             metrics.observe(names.STAGE_SECONDS, seconds, stage)

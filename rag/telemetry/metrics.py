@@ -1,6 +1,6 @@
 """The numbers of one process, in a registry of its own: nothing global, so two servers in one test do not meet."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import generate_latest
@@ -22,6 +22,7 @@ class Metrics:
         self._known = {metric.name: self._made(metric) for metric in CATALOGUE}
         self._ready: Callable[[], bool] = lambda: False
         self._readers: list[Callable[[], None]] = []
+        self._lookups: list[Callable[[], Awaitable[None]]] = []
 
     def add(self, metric: Metric, *labels: str, amount: float = 1.0) -> None:
         """Raises a counter."""
@@ -54,6 +55,15 @@ class Metrics:
     def before(self, read: Callable[[], None]) -> None:
         """What is called, whenever the metrics are asked for, to set gauges that nobody sets in between."""
         self._readers.append(read)
+
+    def look_up(self, number: Callable[[], Awaitable[None]]) -> None:
+        """The same for what has to be asked for elsewhere, which is done by `refresh`."""
+        self._lookups.append(number)
+
+    async def refresh(self) -> None:
+        """Brings up to date what is looked up elsewhere."""
+        for number in self._lookups:
+            await number()
 
     def exposition(self, *, openmetrics: bool = False) -> bytes:
         """All values in Prometheus's text format, or in OpenMetrics, which has room for traces as examples."""

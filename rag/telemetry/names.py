@@ -93,6 +93,12 @@ COST: Final = Metric(
     help="What model calls cost in US dollars, where the price is known.",
     labels=("provider", "model"),
 )
+COST_SAVED: Final = Metric(
+    name="rag_cost_saved_usd_total",
+    kind="counter",
+    help="What answers from memory would have cost in US dollars, where that is known.",
+    labels=("tier",),
+)
 LLM_ATTEMPTS: Final = Metric(
     name="rag_llm_attempts_total",
     kind="counter",
@@ -131,6 +137,7 @@ CONFIDENCE: Final = Metric(
     help="How sure the model was that the documents answer the question, where it says.",
     buckets=SHARE_BUCKETS,
 )
+DOCUMENTS: Final = Metric(name="rag_corpus_documents", kind="gauge", help="Documents in the index.")
 DOCUMENTS_USED: Final = Metric(
     name="rag_corpus_documents_used",
     kind="gauge",
@@ -138,6 +145,11 @@ DOCUMENTS_USED: Final = Metric(
     labels=("use",),
 )
 INFLIGHT: Final = Metric(name="rag_inflight_requests", kind="gauge", help="Questions being answered now.")
+CONCURRENCY_LIMIT: Final = Metric(
+    name="rag_concurrency_limit",
+    kind="gauge",
+    help="Questions that may be worked on at a time now; it follows how fast they are answered.",
+)
 QUEUE_DEPTH: Final = Metric(
     name="rag_queue_depth",
     kind="gauge",
@@ -198,6 +210,7 @@ CATALOGUE: Final = (
     CACHE_REJECTIONS,
     LLM_TOKENS,
     COST,
+    COST_SAVED,
     LLM_ATTEMPTS,
     LLM_FALLBACKS,
     LLM_FIRST_OUTPUT,
@@ -205,8 +218,10 @@ CATALOGUE: Final = (
     TOP_SCORE,
     EMPTY,
     CONFIDENCE,
+    DOCUMENTS,
     DOCUMENTS_USED,
     INFLIGHT,
+    CONCURRENCY_LIMIT,
     QUEUE_DEPTH,
     QUEUE_WAIT,
     BATCH_SIZE,

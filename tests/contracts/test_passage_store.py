@@ -37,6 +37,8 @@ class Store(PassageStore, Protocol):
 
     async def count(self, access: Access, filters: Filters = ()) -> int: ...
 
+    async def n_documents(self) -> int: ...
+
     async def search_batch(self, requests: Sequence[Retrieval]) -> list[Outcome]: ...
 
 
@@ -126,6 +128,11 @@ METADATA: Metadata = {
     'odd.name "quoted"': False,
     "big": 2**62,
 }
+
+
+async def test_documents_of_every_tenant_are_counted(store: Store) -> None:
+    await store.put([await document("a", "first"), await document("b", "second", tenant="other")])
+    assert await store.n_documents() == 2
 
 
 async def test_a_document_comes_back_as_it_was_put(store: Store) -> None:

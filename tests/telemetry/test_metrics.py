@@ -1,5 +1,6 @@
 """The catalogue is all there is, and a question leaves the right numbers behind."""
 
+import asyncio
 import re
 from contextlib import nullcontext, suppress
 from random import Random
@@ -13,7 +14,7 @@ from rag.base.errors import Overloaded, QuotaExceeded, Unavailable
 from rag.base.types import Principal, Query, TextDelta
 from rag.serve.metrics import counting
 from rag.telemetry import names
-from rag.telemetry.coverage import WINDOW_S, Coverage
+from rag.telemetry.coverage import WINDOW_S, Coverage, corpus_size
 from rag.telemetry.measured import MeasuredAnswers
 from rag.telemetry.metrics import Metrics
 from tests.serve.stage import ANSWER, EVENTS, StageAnswerer
@@ -142,6 +143,33 @@ async def test_documents_are_counted_once_within_the_day() -> None:
     assert (len(coverage.retrieved), len(coverage.cited)) == (0, 0)
     seen = await asked(*EVENTS)
     assert seen['rag_corpus_documents_used{use="cited"}'] == 1
+
+
+class Counting:
+    """A store that has as many documents as it is told, or an error or none of them in time."""
+
+    def __init__(self, found: int | Exception | None) -> None:
+        self._found = found
+
+    async def n_documents(self) -> int:
+        if self._found is None:
+            await asyncio.Event().wait()
+        if isinstance(self._found, Exception):
+            raise self._found
+        return self._found
+
+
+async def test_a_store_that_cannot_count_holds_nobody_up() -> None:
+    assert await corpus_size(Counting(7)) == 7
+    assert await corpus_size(Counting(Unavailable("down"))) is None
+    assert await corpus_size(Counting(None), patience_s=0.001) is None
+
+
+async def test_what_memory_saved_is_counted_where_it_is_known() -> None:
+    hit = replace(ANSWER, cache=Recall(status="hit", tier="semantic", saved_usd=0.25), stages_s={})
+    assert (await asked(Answered(answer=hit)))['rag_cost_saved_usd_total{tier="semantic"}'] == 0.25
+    unknown = replace(ANSWER, cache=Recall(status="hit", tier="semantic"), stages_s={})
+    assert not [name for name in await asked(Answered(answer=unknown)) if name.startswith("rag_cost_saved")]
 
 
 async def test_ten_thousand_varied_requests_make_less_than_two_thousand_series() -> None:
