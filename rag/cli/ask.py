@@ -1,13 +1,12 @@
 """`rag ask`."""
 
-import json
 from typing import Any
 
 import click
 
 from rag.cli import options
 from rag.cli.main import run
-from rag.cli.terminal import one_line, visible
+from rag.cli.terminal import json_text, one_line, visible
 
 
 @click.command("ask")
@@ -36,7 +35,7 @@ async def _ask(ctx: click.Context, body: dict[str, Any], *, as_json: bool) -> in
     async with connected(options.settings_of(ctx)) as client:
         answer = await asked(client, "POST", "/ask", json=body)
     if as_json:
-        click.echo(json.dumps(answer, ensure_ascii=False))
+        click.echo(json_text(answer))
     else:
         _print(answer)
     return 0

@@ -7,7 +7,7 @@ import click
 
 from rag.cli import options
 from rag.cli.main import run
-from rag.cli.terminal import one_line
+from rag.cli.terminal import json_text, one_line
 
 
 @click.group("cache")
@@ -86,7 +86,7 @@ async def _stats(ctx: click.Context, *, as_json: bool) -> int:
 async def _explain(ctx: click.Context, question: str, *, as_json: bool) -> int:
     found = await _asked(ctx, "POST", "/cache/explain", {"question": question})
     if as_json:
-        click.echo(json.dumps(found, ensure_ascii=False))
+        click.echo(json_text(found))
         return 0
     if found["exact"] is None and not found["nearest"]:
         click.echo("nothing near is kept")

@@ -1,6 +1,5 @@
 """`rag documents`."""
 
-import json
 from typing import Any
 from urllib.parse import quote
 
@@ -9,7 +8,7 @@ import msgspec
 
 from rag.cli import options
 from rag.cli.main import run
-from rag.cli.terminal import one_line
+from rag.cli.terminal import json_text, one_line
 
 
 @click.group("documents")
@@ -79,7 +78,7 @@ def failed(ctx: click.Context, tenant: str, as_json: bool) -> None:
     with SourceMemory(options.settings_of(ctx).data_dir / FILE_NAME) as memory:
         letters = memory.dead_letters(tenant)
     if as_json:
-        click.echo(msgspec.json.encode(letters))
+        click.echo(json_text(msgspec.to_builtins(letters)))
         return
     for letter in letters:
         may = "may work later" if letter.transient else "will fail again"
@@ -109,7 +108,7 @@ async def _list(ctx: click.Context, params: dict[str, Any], *, as_json: bool) ->
     async with connected(options.settings_of(ctx)) as client:
         page = await asked(client, "GET", "/documents", params=params)
     if as_json:
-        click.echo(json.dumps(page, ensure_ascii=False))
+        click.echo(json_text(page))
         return 0
     for document in page["documents"]:
         place = one_line(f"{document['title']}  {document['uri']}")
@@ -125,7 +124,7 @@ async def _one(ctx: click.Context, method: str, document_id: str, params: dict[s
 
     async with connected(options.settings_of(ctx)) as client:
         document = await asked(client, method, _path(document_id), params=params)
-    click.echo(json.dumps(document, ensure_ascii=False, indent=2))
+    click.echo(json_text(document, indent=2))
     return 0
 
 

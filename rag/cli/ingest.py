@@ -14,7 +14,7 @@ from msgspec import Struct
 from rag.base.types import EVERYONE
 from rag.cli import options
 from rag.cli.main import run
-from rag.cli.terminal import one_line
+from rag.cli.terminal import json_text, one_line
 from rag.govern.access import GRANT
 from rag.settings import Settings
 
@@ -173,7 +173,7 @@ async def _compare(synchroniser: "Synchroniser", wanted: Wanted) -> int:
     scopes = [scope_of(each) for each in wanted.sources] if wanted.delete_missing else []
     changes = await synchroniser.compare(find(wanted.sources, sys.stdin.buffer), scopes)
     if wanted.as_json:
-        click.echo(msgspec.json.encode(changes))
+        click.echo(json_text(msgspec.to_builtins(changes)))
         return 0
     for uri in changes.read:
         click.echo(f"read    {one_line(uri)}")
@@ -185,7 +185,7 @@ async def _compare(synchroniser: "Synchroniser", wanted: Wanted) -> int:
 
 async def _silently(work: "Callable[[Progress | None], Awaitable[Report]]") -> "Report":
     report = await work(None)
-    click.echo(msgspec.json.encode(report))
+    click.echo(json_text(msgspec.to_builtins(report)))
     return report
 
 
@@ -195,7 +195,7 @@ async def _shown(work: "Callable[[Progress | None], Awaitable[Report]]") -> "Rep
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     columns = (SpinnerColumn(), TextColumn("{task.completed} documents  {task.fields[chunks]} chunks"))
-    name = TextColumn("[dim]{task.fields[name]}")
+    name = TextColumn("{task.fields[name]}", style="dim", markup=False)
     console = Console(stderr=True)
     with Progress(*columns, TimeElapsedColumn(), name, console=console, transient=True) as progress:
         task = progress.add_task("", total=None, chunks=0, name="")
@@ -204,9 +204,9 @@ async def _shown(work: "Callable[[Progress | None], Awaitable[Report]]") -> "Rep
         def told(outcome: "Outcome") -> None:
             nonlocal n_chunks
             n_chunks += outcome.n_chunks if outcome.status in ("added", "updated") else 0
-            progress.update(task, advance=1, chunks=n_chunks, name=outcome.uri.rpartition("/")[2][:60])
+            progress.update(task, advance=1, chunks=n_chunks, name=one_line(outcome.uri.rpartition("/")[2])[:60])
             if outcome.status == "failed":
-                line = f"failed  {outcome.uri}: {one_line(outcome.reason)}"
+                line = one_line(f"failed {outcome.uri}: {outcome.reason}")
                 console.print(line, style="red", markup=False, highlight=False, soft_wrap=True)
 
         report = await work(told)

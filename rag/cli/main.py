@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 import click
 
 from rag.base.errors import CallerError, ConfigError, GroundwireError
+from rag.cli.terminal import visible
 
 COMMANDS = {
     "serve": "Serve /ask, /search and /documents over HTTP.",
@@ -119,7 +120,7 @@ def main() -> None:
         finally:
             sys.stdout.flush()
     except GroundwireError as error:
-        click.echo(f"error: {error}", err=True)
+        click.echo(f"error: {visible(str(error))}", err=True)
         sys.exit(_exit_code(error))
     except OSError as error:
         if error.errno != errno.ENOSPC:

@@ -1,13 +1,12 @@
 """`rag search`."""
 
-import json
 from typing import Any
 
 import click
 
 from rag.cli import options
 from rag.cli.main import run
-from rag.cli.terminal import one_line
+from rag.cli.terminal import json_text, one_line
 
 
 @click.command("search")
@@ -27,7 +26,7 @@ async def _search(ctx: click.Context, body: dict[str, Any], *, as_json: bool) ->
     async with connected(options.settings_of(ctx)) as client:
         found = await asked(client, "POST", "/search", json=body)
     if as_json:
-        click.echo(json.dumps(found, ensure_ascii=False))
+        click.echo(json_text(found))
     else:
         _print(found)
     return 0

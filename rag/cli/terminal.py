@@ -1,8 +1,11 @@
 """Text of others, made fit for a terminal."""
 
+import json
 import re
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+_NOT_ESCAPED_BY_JSON = re.compile(r"[\x7f-\x9f]")
 
 
 def visible(text: str) -> str:
@@ -13,3 +16,9 @@ def visible(text: str) -> str:
 def one_line(text: str) -> str:
     """The same with one space for every run of white space."""
     return visible(" ".join(text.split()))
+
+
+def json_text(value: object, *, indent: int | None = None) -> str:
+    """The value as JSON that drives no terminal either: U+009B opens a command as the escape character does."""
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    return _NOT_ESCAPED_BY_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

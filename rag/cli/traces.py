@@ -49,8 +49,10 @@ async def _list(settings: Settings, limit: int, *, as_json: bool) -> int:
         return 0
     for trace in listing["traces"]:
         when = datetime.fromtimestamp(trace["started_s"], UTC).strftime("%Y-%m-%d %H:%M:%S")
-        error = f"  {trace['error']}" if trace["error"] else ""
-        click.echo(f"{when}  {trace['trace_id']}  {1000 * trace['duration_s']:9.1f} ms  {trace['name']}{error}")
+        error = f"  {one_line(trace['error'])}" if trace["error"] else ""
+        click.echo(
+            f"{when}  {trace['trace_id']}  {1000 * trace['duration_s']:9.1f} ms  {one_line(trace['name'])}{error}"
+        )
     return 0
 
 
@@ -113,5 +115,5 @@ def _row(span: dict[str, Any], depth: int, width: int, whole_s: float) -> "Text"
         f"{name}  ",
         (bar, "red" if span["error"] else "cyan"),
         f"  {1000 * span['duration_s']:8.2f} ms  ",
-        (" ".join(note for note in notes if note), "yellow"),
+        (one_line(" ".join(note for note in notes if note)), "yellow"),
     )

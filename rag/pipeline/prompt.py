@@ -13,6 +13,7 @@ from rag.pipeline.context import SOURCE_OVERHEAD_TOKENS
 
 PROMPTS = Path(__file__).parent.parent / "prompts"
 _SECTION = re.compile(r"^# (system|user)[ \t]*\n", re.MULTILINE)
+_OPENS_SOURCE = re.compile(r"^([^\S\n]*)\[(\d{1,3})\]", re.MULTILINE)
 _SLOT = re.compile(r"\{(sources|question)\}")
 
 
@@ -73,5 +74,13 @@ def _filled(template: Template, question: str, sources: str) -> str:
 
 
 def _shown(source: Source) -> str:
-    place = " > ".join((source.title, *source.headings)) if source.headings else source.title
-    return f"[{source.marker}] {place}\n{source.text.strip()}"
+    """A source under its number. Numbers that open a line within it, and would look like another source, lose brackets.
+
+    A title is one line, whatever a document calls itself.
+    """
+    place = " ".join(" > ".join((source.title, *source.headings)).split())
+    return f"[{source.marker}] {place}\n{_OPENS_SOURCE.sub(_told_plainly, source.text.strip())}"
+
+
+def _told_plainly(opening: re.Match[str]) -> str:
+    return f"{opening[1]}({opening[2]})"

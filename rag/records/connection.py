@@ -50,7 +50,7 @@ class SqliteConnection:
         file.touch(mode=0o600)  # the files that SQLite puts beside it get the same mode
         self._raw = sqlite3.connect(file, timeout=BUSY_S, isolation_level=None)
         self._raw.row_factory = sqlite3.Row
-        for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
+        for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON", "secure_delete = ON"):
             self._raw.execute(f"PRAGMA {pragma}")
 
     @contextmanager
@@ -74,8 +74,11 @@ class SqliteConnection:
         return self._raw.executemany(sql, [values] if isinstance(values, Mapping) else values).rowcount
 
     def close(self) -> None:
-        """See Connection."""
-        self._raw.close()
+        """See Connection. What was erased is then gone from the write-ahead log too, whoever else has the file open."""
+        try:
+            self._raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        finally:
+            self._raw.close()
 
 
 class PostgresConnection:

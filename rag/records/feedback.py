@@ -53,8 +53,8 @@ def give(connection: Connection, feedback: Feedback, principal: Principal, reque
 
     Raises NotFound unless the reader is who asked it: to all others the request does not exist.
     """
-    record = requests.find(connection, principal.tenant, request_id)
-    if record is None or record.subject != principal.subject:
+    record = requests.find(connection, principal.tenant, principal.subject, request_id)
+    if record is None:
         raise NotFound(f"your key asked nothing under the id '{request_id}' that the log still has")
     connection.change("DELETE FROM feedback WHERE record_id = :id", {"id": record.id})
     row = {

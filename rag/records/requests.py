@@ -83,12 +83,13 @@ def following(connection: Connection, limit: int, *, after: str = "", since_s: f
     )
 
 
-def find(connection: Connection, tenant: str, request_id: str) -> RequestRecord | None:
-    """The newest record of that name, kept for good or not."""
+def find(connection: Connection, tenant: str, subject: str, request_id: str) -> RequestRecord | None:
+    """The newest record of that user's under that name, which callers choose, kept for good or not."""
     found = _read(
         connection,
-        "SELECT * FROM requests WHERE tenant = :tenant AND request_id = :request_id ORDER BY id DESC LIMIT 1",
-        {"tenant": tenant, "request_id": request_id},
+        "SELECT * FROM requests WHERE tenant = :tenant AND subject = :subject AND request_id = :request_id"
+        " ORDER BY id DESC LIMIT 1",
+        {"tenant": tenant, "subject": subject, "request_id": request_id},
     )
     return found[0] if found else None
 

@@ -1,6 +1,7 @@
 """The table of requests: what goes in comes out, what is too old or too much goes, and a user can be forgotten."""
 
 from functools import partial
+from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
@@ -8,8 +9,8 @@ from msgspec.structs import replace
 from rag.base.errors import NotFound
 from rag.base.types import Principal
 from rag.records import feedback, requests
-from rag.records.config import LogConfig
-from rag.records.database import Database
+from rag.records.config import LogConfig, SqliteConfig
+from rag.records.database import Database, open_database
 from rag.records.feedback import Feedback, give
 from rag.records.requests import RequestRecord
 
@@ -77,7 +78,10 @@ async def pruned(database: Database, now_s: float, **limits: float) -> int:
 async def test_a_record_comes_back_as_it_went_in(database: Database) -> None:
     await stored(database, FULL, plain(2))
     for record in (FULL, plain(2)):
-        assert await database.run(partial(requests.find, tenant="acme", request_id=record.request_id)) == record
+        assert (
+            await database.run(partial(requests.find, tenant="acme", subject="ann", request_id=record.request_id))
+            == record
+        )
 
 
 async def test_the_newest_come_first_and_the_rest_page_by_page(database: Database) -> None:
@@ -100,7 +104,7 @@ async def test_what_sampling_did_not_choose_goes_after_the_window(database: Data
     await stored(database, plain(0, kept=False), plain(1), plain(5, kept=False))
     assert await names(database) == ["r1"], "nor is it shown before"
     assert await pruned(database, NOW_S + 10, feedback_window_s=7.5) == 1
-    assert await database.run(partial(requests.find, tenant="acme", request_id="r5"))
+    assert await database.run(partial(requests.find, tenant="acme", subject="ann", request_id="r5"))
 
 
 async def test_the_oldest_go_when_there_is_too_much(database: Database) -> None:
@@ -145,3 +149,24 @@ async def test_a_thumb_down_keeps_what_sampling_did_not_choose(database: Databas
     assert await pruned(database, NOW_S + 100, feedback_window_s=1) == (not kept)
     records = await database.run(partial(requests.latest, limit=9))
     assert [record.probability for record in records] == ([1.0] if kept else [])
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+async def test_what_is_erased_is_not_in_the_files_either(tmp_path: Path) -> None:
+    """A server has the database open while `rag log erase` runs."""
+    async with open_database(SqliteConfig(), tmp_path) as server:
+        records = [plain(number, question=f"How ill is Ann? {number}") for number in range(50)]
+        await server.run(partial(requests.insert, records=records))
+        async with open_database(SqliteConfig(), tmp_path) as command:
+            assert await command.run(partial(requests.erase, tenant="acme", subject="ann")) == 50
+        assert not [name for name, content in contents(tmp_path).items() if b"How ill is Ann?" in content]
+
+
+async def test_nobody_hides_a_request_by_its_name(database: Database) -> None:
+    """Callers choose the names of their requests; each judges its own."""
+    await stored(database, plain(1, request_id="same"), plain(2, request_id="same", subject="eve"))
+    await database.run(partial(give, feedback=Feedback(thumb="up"), principal=ANN, request_id="same"))
+    assert await database.run(partial(feedback.of, record_ids=[f"{1:032x}"]))

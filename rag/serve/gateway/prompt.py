@@ -11,6 +11,9 @@ from rag.base.types import Principal, Prompt, Turn
 TEMPLATE = "caller"
 """What stands in the place of a template's name: the words are all the caller's own."""
 
+MAX_TOKENS = 10_000_000
+"""More than any model writes; what a call could cost must fit into a ledger."""
+
 _CHARS_PER_TOKEN = 4
 _TOKENS_PER_TURN = 4
 _TOKENS_PER_IMAGE = 800
@@ -20,8 +23,8 @@ def plain_prompt(
     principal: Principal, turns: Sequence[Turn], max_tokens: int | None, temperature: float | None, options: Options
 ) -> Prompt:
     """The prompt. `n_tokens` is an estimate, for providers that do not count. Raises InvalidInput for a bad number."""
-    if max_tokens is not None and max_tokens < 1:
-        raise InvalidInput(f"max_tokens is {max_tokens}; it must be at least 1", pointer="/max_tokens")
+    if max_tokens is not None and not 1 <= max_tokens <= MAX_TOKENS:
+        raise InvalidInput(f"max_tokens must be 1 to {MAX_TOKENS}", pointer="/max_tokens")
     if temperature is not None and not 0 <= temperature <= 2:
         raise InvalidInput(f"temperature is {temperature}; it must be 0 to 2", pointer="/temperature")
     return Prompt(

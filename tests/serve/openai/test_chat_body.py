@@ -144,6 +144,7 @@ def test_what_changes_nothing_is_taken():
         ({"logit_bias": {"50256": -100}}, "/logit_bias"),
         ({"functions": []}, "/functions"),
         ({"max_tokens": 0}, "/max_tokens"),
+        ({"max_tokens": 10**18}, "/max_tokens"),
         ({"temperature": 3}, "/temperature"),
         ({"messages": [{"role": "function", "content": "x"}]}, "/messages/0/role"),
         (
