@@ -19,6 +19,7 @@ import numpy as np
 
 from cache.entry import Entry
 from cache.risk import MAX_OBSERVATIONS, Observation
+from rag.base.folders import private_folder
 
 _log = logging.getLogger(__name__)
 
@@ -119,7 +120,7 @@ async def open_cache_file(folder: Path, namespace: str) -> AsyncIterator[CacheFi
 
 
 def _connected(path: Path) -> sqlite3.Connection:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    private_folder(path.parent)
     try:
         return _opened(path)
     except sqlite3.DatabaseError as error:

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from ingest.outcome import Failure
+from rag.base.folders import private_folder
 
 FILE_NAME = "sources.sqlite"
 """Within the data folder."""
@@ -80,7 +81,7 @@ class SourceMemory:
     """The readings of every tenant, in a file that several processes may have open. Use as a context manager."""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        private_folder(path.parent)
         self._db = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = NORMAL")

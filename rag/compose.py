@@ -19,6 +19,7 @@ from llm.factory import Parts
 from llm.registry import ModelRegistry, open_models
 from llm.tariff import tariff_of
 from rag.base.errors import ConfigError
+from rag.base.folders import private_folder
 from rag.base.health import Health
 from rag.base.ports import Answers, ChatModel, Embedder, PassageStore, Reranker, Retriever
 from rag.base.stages import Stages
@@ -250,6 +251,7 @@ def _permitted(answers: Answers, book: AccountBook, settings: Settings) -> Answe
 def _open_store(
     settings: Settings, fields: Fields, embedder: Embedder, folder: str = INDEX
 ) -> AbstractAsyncContextManager[Store]:
+    private_folder(settings.data_dir)
     return open_store(
         settings.index,
         folder=settings.data_dir / folder,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from rag.base.errors import ConfigError
+from rag.base.folders import private_folder
 from rag.base.secret import Secret
 
 Value = str | int | float | None
@@ -46,7 +47,7 @@ class SqliteConnection:
     """A file with a write-ahead log: readers and one writer do not wait for each other."""
 
     def __init__(self, file: Path) -> None:
-        file.parent.mkdir(parents=True, exist_ok=True)
+        private_folder(file.parent)
         file.touch(mode=0o600)  # the files that SQLite puts beside it get the same mode
         self._raw = sqlite3.connect(file, timeout=BUSY_S, isolation_level=None)
         self._raw.row_factory = sqlite3.Row
