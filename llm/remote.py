@@ -84,9 +84,9 @@ class RemoteModel:
     async def stream(self, prompt: Prompt, deadline: Deadline) -> AsyncGenerator[ModelEvent, None]:
         """See the port. Usage is estimated when the server does not tell it. The address is a note on every error."""
         reply: Reply | None = None
+        patience = Patience(self._wire.config, deadline, self._target, self._clock)
         try:
             dropped = left_out(prompt, self._wire.lacks, self._target)
-            patience = Patience(self._wire.config, deadline, self._target, self._clock)
             completion = self._wire.completion(self._target)
             reply = await self._asked(prompt, patience)
             while not completion.is_over:
@@ -103,6 +103,7 @@ class RemoteModel:
             error.add_note(f"asked at {self._wire.endpoint.address}")
             raise
         finally:
+            patience.close()
             if reply is not None:
                 await reply.aclose()
 

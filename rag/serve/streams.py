@@ -16,12 +16,10 @@ from rag.serve.bodies import ClientLeft
 T = TypeVar("T")
 
 HEARTBEAT = b": still here\n\n"
-Queued = asyncio.Queue[bytes | Exception | None]
-"""Encoded events, then at most one failure, then None."""
 
 GRACE_S = 5.0
 """What a request may take beyond its deadline before the door gives it up; the recipe keeps the deadline itself."""
-_QUEUED_EVENTS = 64
+_WAITING_EVENTS = 64
 _HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-store"),
@@ -96,49 +94,96 @@ class EventStream(Response[Any]):
                 raise
 
     async def _send_all(self, send: Send) -> None:
-        queue = Queued(_QUEUED_EVENTS)
-        producer = asyncio.create_task(self._produce(queue))
+        outbox = _Outbox()
+        producer = asyncio.create_task(self._produce(outbox))
         try:
-            first = await queue.get()
-            if isinstance(first, Exception):
-                raise first
+            data = await outbox.take()
+            if outbox.failure is not None and not data:
+                raise outbox.failure
             self._has_started = True
             further = [(name.encode(), value.encode()) for name, value in self._further().items()]
             await send({"type": "http.response.start", "status": 200, "headers": [*_HEADERS, *further]})
-            data, is_last = self._gathered(first, queue)
-            while not is_last:
-                await send({"type": "http.response.body", "body": data, "more_body": True})
-                data, is_last = self._gathered(await self._next(queue), queue)
+            outbox.fill_silence(HEARTBEAT, self._heartbeat_s)
+            while not outbox.is_over:
+                if data:
+                    await send({"type": "http.response.body", "body": data, "more_body": True})
+                data = await outbox.take()
+            if outbox.failure is not None:
+                data += self._failure(outbox.failure)
             await send({"type": "http.response.body", "body": data, "more_body": False})
         finally:
+            outbox.close()
             producer.cancel()
             await asyncio.gather(producer, return_exceptions=True)
 
-    def _gathered(self, item: bytes | Exception | None, queue: Queued) -> tuple[bytes, bool]:
-        """The item with all that waits behind it, as a send costs more than an event; and whether it is the end."""
-        parts: list[bytes] = []
-        while item is not None:
-            parts.append(self._failure(item) if isinstance(item, Exception) else item)
-            if queue.empty():
-                return b"".join(parts), False
-            item = queue.get_nowait()
-        return b"".join(parts), True
-
-    async def _produce(self, queue: Queued) -> None:
+    async def _produce(self, outbox: "_Outbox") -> None:
         try:
             async with aclosing(self._events) as events:
                 async for data in events:
-                    await queue.put(data)
+                    await outbox.put(data)
         except Exception as error:  # noqa: BLE001 - the seam: whatever failed is told to the client
-            await queue.put(error)
-        await queue.put(None)
+            outbox.end(error)
+        else:
+            outbox.end()
 
-    async def _next(self, queue: Queued) -> bytes | Exception | None:
-        try:
-            async with asyncio.timeout(self._heartbeat_s):
-                return await queue.get()
-        except TimeoutError:
-            return HEARTBEAT
+
+class _Outbox:
+    """Encoded events that wait to be sent, from one task to another."""
+
+    def __init__(self) -> None:
+        self.failure: Exception | None = None
+        self.is_over = False
+        self._loop = asyncio.get_running_loop()
+        self._waiting: list[bytes] = []
+        self._awaited: asyncio.Future[None] | None = None
+        self._room: asyncio.Future[None] | None = None
+        self._filled_at_s = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def put(self, data: bytes) -> None:
+        """Takes an event, and waits while there are too many."""
+        self._add(data)
+        while len(self._waiting) >= _WAITING_EVENTS:
+            self._room = self._loop.create_future()
+            await self._room
+
+    def end(self, failure: Exception | None = None) -> None:
+        """That was all, or `failure` stands in the place of the rest."""
+        self.failure = failure
+        self.is_over = True
+        _wake(self._awaited)
+
+    async def take(self) -> bytes:
+        """All that waits, as a send costs more than an event: at least one, unless it is over."""
+        if not self._waiting and not self.is_over:
+            self._awaited = self._loop.create_future()
+            await self._awaited
+        waiting, self._waiting = self._waiting, []
+        _wake(self._room)
+        return waiting[0] if len(waiting) == 1 else b"".join(waiting)
+
+    def fill_silence(self, data: bytes, after_s: float) -> None:
+        """From now on, adds `data` whenever nothing was added for `after_s`."""
+        silent_s = self._loop.time() - self._filled_at_s
+        if silent_s >= after_s:
+            self._add(data)
+            silent_s = 0.0
+        self._timer = self._loop.call_later(after_s - silent_s, self.fill_silence, data, after_s)
+
+    def close(self) -> None:
+        """Nobody takes any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _add(self, data: bytes) -> None:
+        self._waiting.append(data)
+        self._filled_at_s = self._loop.time()
+        _wake(self._awaited)
+
+
+def _wake(waiter: "asyncio.Future[None] | None") -> None:
+    if waiter is not None and not waiter.done():
+        waiter.set_result(None)
 
 
 async def _departure(receive: Receive, limit: asyncio.Timeout) -> None:
