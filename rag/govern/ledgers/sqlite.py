@@ -1,16 +1,23 @@
 """The ledger of one machine: a SQLite file. Its transactions take microseconds, so they run where they are called."""
 
+import asyncio
+import logging
 import sqlite3
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from time import time
 
-from rag.base.errors import Unavailable
+from rag.base.errors import Unavailable, for_the_log
 from rag.govern.ledger import SETTLED_LATE_S, Balance, Purse, Reservation
+
+_log = logging.getLogger(__name__)
 
 BUSY_S = 0.2
 """How long a transaction waits for that of another process: it holds up the event loop for as long."""
+
+GATHER_S = 0.02
+"""How long what calls did cost waits for the next transaction, which is half of what either costs by itself."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS balances (
@@ -54,26 +61,47 @@ async def open_sqlite_ledger(file: Path) -> AsyncIterator["SqliteLedger"]:
         connection.execute("DELETE FROM reservations WHERE lapsed AND lease_until < ?", (time() - SETTLED_LATE_S,))
     except sqlite3.Error as fault:
         raise Unavailable(f"the ledger {file} cannot be opened: {fault}") from fault
+    ledger = SqliteLedger(connection)
     try:
-        yield SqliteLedger(connection)
+        yield ledger
     finally:
+        ledger.flush()
         connection.close()
 
 
 class SqliteLedger:
-    """A Ledger in a SQLite file, shared by the processes of one machine."""
+    """A Ledger in a SQLite file, shared by the processes of one machine.
+
+    What a call did cost is written with the next reservation, or soon: if the process dies before, the reservation
+    counts in full when its lease ends, which is never too little.
+    """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        self._owed: list[tuple[str, int]] = []
+        self._timer: asyncio.TimerHandle | None = None
+
+    def flush(self) -> None:
+        """Writes what calls did cost. What cannot be written is kept for the next time."""
+        self._timer = None
+        if not self._owed:  # a reservation took it along
+            return
+        try:
+            with self._transaction():
+                pass
+        except Unavailable as error:
+            _log.warning("calls could not be settled yet: %s", for_the_log(error))
+            self._flush_soon()
 
     async def reserve(self, reservation: Reservation, now_s: float) -> Purse | None:
         """See the port."""
         with self._transaction() as cursor:
+            cursor.execute("SAVEPOINT claim")
             for purse in reservation.purses:
                 _lapse(cursor, purse, now_s)
                 row = (purse.account, purse.period, reservation.microusd, purse.limit_microusd)
                 if cursor.execute(_SET_ASIDE, row).rowcount != 1:
-                    cursor.execute("ROLLBACK")
+                    cursor.execute("ROLLBACK TO claim")
                     return purse
             cursor.executemany(
                 "INSERT INTO reservations (id, account, period, amount, lease_until) VALUES (?, ?, ?, ?, ?)",
@@ -86,13 +114,9 @@ class SqliteLedger:
 
     async def settle(self, reservation: Reservation, microusd: int) -> None:
         """See the port."""
-        with self._transaction() as cursor:
-            held = cursor.execute(
-                "DELETE FROM reservations WHERE id = ? RETURNING account, period, amount, lapsed", (reservation.id,)
-            ).fetchall()
-            for account, period, amount, lapsed in held:
-                move = (microusd - amount, 0) if lapsed else (microusd, amount)
-                cursor.execute(_MOVE, (*move, account, period))
+        self._owed.append((reservation.id, microusd))
+        if self._timer is None:
+            self._flush_soon()
 
     async def balances(self, accounts: Sequence[str]) -> list[Balance]:
         """See the port."""
@@ -109,19 +133,33 @@ class SqliteLedger:
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Cursor]:
-        """One transaction that is kept whole or undone; one that was rolled back inside stays so."""
+        """One transaction, which is kept whole or undone, on top of what is owed."""
         try:
             cursor = self._connection.execute("BEGIN IMMEDIATE")
             try:
+                for identifier, microusd in self._owed:
+                    _settle(cursor, identifier, microusd)
                 yield cursor
             except BaseException:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise
-            if self._connection.in_transaction:
-                self._connection.execute("COMMIT")
+            self._connection.execute("COMMIT")
+            self._owed.clear()
         except sqlite3.Error as fault:
             raise Unavailable(f"the ledger does not answer: {fault}") from fault
+
+    def _flush_soon(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(GATHER_S, self.flush)
+
+
+def _settle(cursor: sqlite3.Cursor, identifier: str, microusd: int) -> None:
+    held = cursor.execute(
+        "DELETE FROM reservations WHERE id = ? RETURNING account, period, amount, lapsed", (identifier,)
+    ).fetchall()
+    for account, period, amount, lapsed in held:
+        move = (microusd - amount, 0) if lapsed else (microusd, amount)
+        cursor.execute(_MOVE, (*move, account, period))
 
 
 def _lapse(cursor: sqlite3.Cursor, purse: Purse, now_s: float) -> None:
