@@ -12,7 +12,6 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from rag.base.errors import Forbidden
-from rag.govern.gcra import Rate
 
 Period = Literal["day", "week", "month", "total"]
 
@@ -42,16 +41,6 @@ class Allowance(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def budget_microusd(self) -> int | None:
         """The budget in whole micro-dollars."""
         return None if self.budget_usd is None else round(self.budget_usd * MICROUSD)
-
-    @property
-    def requests(self) -> Rate | None:
-        """The rate of requests."""
-        return None if self.requests_per_minute is None else Rate(per_minute=self.requests_per_minute)
-
-    @property
-    def tokens(self) -> Rate | None:
-        """The rate of tokens, those of the question and of the answer together."""
-        return None if self.tokens_per_minute is None else Rate(per_minute=self.tokens_per_minute)
 
 
 class Account(Struct, frozen=True):
@@ -86,12 +75,12 @@ def period_of(period: Period, now: datetime) -> str:
     day = now.astimezone(UTC)
     match period:
         case "day":
-            return f"{day:%Y-%m-%d}"
+            return f"{day.year}-{day.month:02}-{day.day:02}"
         case "week":
             year, week, _ = day.isocalendar()
             return f"{year}-W{week:02}"
         case "month":
-            return f"{day:%Y-%m}"
+            return f"{day.year}-{day.month:02}"
         case "total":
             return "total"
 

@@ -1,13 +1,15 @@
 """Rates: requests and tokens for each account, taken from all levels at once or from none."""
 
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import Literal
 
 from msgspec import Struct
 
 from rag.base.errors import QuotaExceeded
 from rag.govern.allowance import Accounts
-from rag.govern.gcra import meter
-from rag.govern.schedules import Row, Schedules
+from rag.govern.gcra import Rate, Verdict, meter
+from rag.govern.schedules import Moment, Row, Schedules
 
 Unit = Literal["requests", "tokens"]
 
@@ -27,14 +29,17 @@ class Meters:
     def __init__(self, schedules: Schedules) -> None:
         self._schedules = schedules
 
-    async def take(self, accounts: Accounts, unit: Unit, weight: int = 1) -> None:
-        """Lets `weight` units pass on every level. Raises Unavailable, and QuotaExceeded when no level counted them."""
+    async def take(self, accounts: Accounts, unit: Unit, weight: int = 1) -> Standing | None:
+        """Lets `weight` units pass on every level, and gives the standing after it, as `standing` does.
+
+        Raises Unavailable, and QuotaExceeded when no level counted them.
+        """
         rows = _rows(accounts, unit)
         if not rows:
-            return
+            return None
         moment = await self._schedules.take(rows, weight)
-        for row, tat_s in zip(rows, moment.tats_s, strict=True):
-            verdict = meter(row.rate, tat_s, moment.now_s, weight)
+        verdicts = _verdicts(rows, moment, weight)
+        for row, verdict in zip(rows, verdicts, strict=True):
             if not verdict.is_admitted:
                 account = row.name.removesuffix(f" {unit}")
                 raise QuotaExceeded(
@@ -42,6 +47,7 @@ class Meters:
                     "many now; slow down, or have the limit raised",
                     retry_after_s=verdict.retry_after_s,
                 )
+        return _tightest(unit, rows, verdicts)
 
     async def give_back(self, accounts: Accounts, unit: Unit, weight: int) -> None:
         """Returns what was taken and not used; a negative weight takes what was used beyond. Raises Unavailable."""
@@ -55,15 +61,32 @@ class Meters:
         if not rows:
             return None
         moment = await self._schedules.take(rows, 0)
-        asked = [
-            (row.rate, meter(row.rate, tat, moment.now_s, 0)) for row, tat in zip(rows, moment.tats_s, strict=True)
-        ]
-        rate, verdict = min(asked, key=lambda one: one[1].n_remaining)
-        return Standing(
-            unit=unit, limit_per_minute=rate.per_minute, n_remaining=verdict.n_remaining, reset_s=verdict.reset_s
-        )
+        return _tightest(unit, rows, _verdicts(rows, moment, 0))
+
+
+def _verdicts(rows: Sequence[Row], moment: Moment, weight: int) -> list[Verdict]:
+    return [meter(row.rate, tat_s, moment.now_s, weight) for row, tat_s in zip(rows, moment.tats_s, strict=True)]
+
+
+def _tightest(unit: Unit, rows: Sequence[Row], verdicts: Sequence[Verdict]) -> Standing:
+    row, verdict = min(zip(rows, verdicts, strict=True), key=lambda one: one[1].n_remaining)
+    return Standing(
+        unit=unit,
+        limit_per_minute=row.rate.per_minute,
+        n_remaining=verdict.n_remaining,
+        reset_s=verdict.reset_s,
+    )
 
 
 def _rows(accounts: Accounts, unit: Unit) -> list[Row]:
-    rates = [(one.name, one.allowance.requests if unit == "requests" else one.allowance.tokens) for one in accounts]
-    return [Row(f"{name} {unit}", rate) for name, rate in rates if rate is not None]
+    limits = [
+        (one.name, one.allowance.requests_per_minute if unit == "requests" else one.allowance.tokens_per_minute)
+        for one in accounts
+    ]
+    return [_row(name, unit, per_minute) for name, per_minute in limits if per_minute is not None]
+
+
+@lru_cache(maxsize=4096)
+def _row(name: str, unit: Unit, per_minute: int) -> Row:
+    """Every request asks for it several times, and accounts hardly change."""
+    return Row(f"{name} {unit}", Rate(per_minute=per_minute))

@@ -1,11 +1,11 @@
 """Who may come in: a key becomes a Principal before the body is read, and every route names the scope it needs."""
 
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
 from litestar import Request
 from litestar.connection import ASGIConnection
-from litestar.datastructures import MutableScopeHeaders
 from litestar.di import NamedDependency
 from litestar.handlers import BaseRouteHandler
 from litestar.types import Message, Scope
@@ -14,7 +14,6 @@ from rag.base.errors import Forbidden, QuotaExceeded
 from rag.base.types import Principal
 from rag.govern.access import require
 from rag.govern.accounts import AccountBook
-from rag.govern.allowance import Accounts
 from rag.govern.keys import KeyRing, is_loopback
 from rag.govern.meters import Meters, Standing
 from rag.serve.headers import header, token_in
@@ -55,27 +54,27 @@ class Doorkeeper:
         require(principal, *scopes)
         accounts = self._book.of(principal.key_id)
         connection.scope["user"] = principal
+        connection.scope["state"][_STANDINGS] = standings = [await self._meters.standing(accounts, "tokens")]
         try:
-            await self._meters.take(accounts, "requests")
+            standings.append(await self._meters.take(accounts, "requests"))
         except QuotaExceeded:
-            connection.scope["state"][_STANDINGS] = await self._standings(accounts)
+            standings.append(await self._meters.standing(accounts, "requests"))
             raise
-        connection.scope["state"][_STANDINGS] = await self._standings(accounts)
-
-    async def _standings(self, accounts: Accounts) -> list[Standing]:
-        both = (await self._meters.standing(accounts, "requests"), await self._meters.standing(accounts, "tokens"))
-        return [standing for standing in both if standing is not None]
 
 
 async def tell_standing(message: Message, scope: Scope) -> None:
     """Puts on a response how much of its rates the key has left, in the headers that OpenAI's clients read."""
     standings = scope["state"].get(_STANDINGS)
     if standings and message["type"] == "http.response.start":
-        headers = MutableScopeHeaders.from_message(message)
-        for standing in standings:
-            headers[f"x-ratelimit-limit-{standing.unit}"] = str(standing.limit_per_minute)
-            headers[f"x-ratelimit-remaining-{standing.unit}"] = str(standing.n_remaining)
-            headers[f"x-ratelimit-reset-{standing.unit}"] = f"{standing.reset_s:.3f}s"
+        told = [field for standing in standings if standing is not None for field in _fields(standing)]
+        message["headers"] = [*message.get("headers", ()), *told]
+
+
+def _fields(standing: Standing) -> Iterator[tuple[bytes, bytes]]:
+    unit = standing.unit.encode()
+    yield b"x-ratelimit-limit-" + unit, b"%d" % standing.limit_per_minute
+    yield b"x-ratelimit-remaining-" + unit, b"%d" % standing.n_remaining
+    yield b"x-ratelimit-reset-" + unit, b"%.3fs" % standing.reset_s
 
 
 def provide_principal(request: Request[Principal, Any, Any], services: NamedDependency[Any]) -> Principal:  # noqa: ARG001 - see below

@@ -100,3 +100,16 @@ def test_any_split_of_the_bytes_gives_the_same_events(stream, bom, data):
 def test_what_was_written_is_what_is_read(payloads):
     stream = b"".join(b"data: " + payload + b"\n\n" for payload in payloads)
     assert [event.data for event in parsed(stream)] == payloads
+
+
+@given(st.lists(_LINES | st.just(b"")).map(b"\n".join), st.booleans())
+def test_whole_events_are_read_at_once_as_they_are_byte_by_byte(stream, bom):
+    stream = (b"\xef\xbb\xbf" if bom else b"") + stream + b"\n\n"
+    assert parsed(stream) == parsed(*(bytes([byte]) for byte in stream))
+
+
+def test_a_whole_event_over_the_bound_is_refused():
+    parser = SseParser(max_event_bytes=14)
+    assert parser.feed(b"data: 01234567\n\ndata: 01234567\n\n") == [message(b"01234567")] * 2
+    with pytest.raises(BadDependency, match="over 14 bytes"):
+        parser.feed(b"data: 0\n\ndata: 012345678\n\n")
