@@ -4,6 +4,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from rag.base.secret import Secret
+
 Seconds = Annotated[float, Meta(gt=0)]
 
 
@@ -36,6 +38,8 @@ class MemoryConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """In place of `ttl_s` for answers of these models."""
     persist: bool = True
     """Whether the cache survives a restart, in a file of the data folder."""
+    redis_url: Secret | None = None
+    """A Redis or Valkey server on which several servers share exact answers. Needs the extra `redis`."""
     semantic: SemanticConfig = SemanticConfig()
     keep_personal: bool = False
     """Whether to keep what holds addresses, telephone, card or bank numbers, or comes from a personal document."""

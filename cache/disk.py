@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-import numpy as np
 
 from cache.entry import Entry
 from cache.risk import MAX_OBSERVATIONS, Observation
+from cache.stored import decoded, encoded
 from rag.base.folders import private_folder
 
 _log = logging.getLogger(__name__)
@@ -33,8 +33,6 @@ CREATE TABLE IF NOT EXISTS entries
 CREATE TABLE IF NOT EXISTS observations (number INTEGER PRIMARY KEY, namespace TEXT, observation BLOB);
 """
 
-_encoder: Final = msgspec.msgpack.Encoder(enc_hook=lambda vector: vector.astype("<f4").tobytes())
-_decoder: Final = msgspec.msgpack.Decoder(Entry, dec_hook=lambda _, data: np.frombuffer(data, dtype="<f4"))
 _observation: Final = msgspec.msgpack.Decoder(Observation)
 
 
@@ -53,15 +51,19 @@ class CacheFile:
     def put(self, entry: Entry) -> None:
         """Keeps an entry in place of any under its digest, soon."""
         row = (self._namespace, entry.key.digest, entry.stored_at_s + entry.ttl_s)
-        self._soon("INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?)", lambda: (*row, _encoder.encode(entry)))
+        self._soon("INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?)", lambda: (*row, encoded(entry)))
 
     def drop(self, digest: bytes) -> None:
         """Forgets an entry, soon."""
         self._soon("DELETE FROM entries WHERE namespace = ? AND digest = ?", lambda: (self._namespace, digest))
 
+    def evict(self, digest: bytes) -> None:
+        """As `drop`: the file holds what the memory holds."""
+        self.drop(digest)
+
     def observe(self, observation: Observation) -> None:
         """Keeps a comparison, soon."""
-        row = (self._namespace, _encoder.encode(observation))
+        row = (self._namespace, msgspec.msgpack.encode(observation))
         self._soon("INSERT INTO observations (namespace, observation) VALUES (?, ?)", lambda: row)
 
     def _load(self, now_s: float, max_bytes: int) -> tuple[list[Entry], list[Observation]]:
@@ -94,7 +96,7 @@ def _fitting(rows: Iterable[tuple[bytes]], max_bytes: int) -> Iterable[Entry]:
     n_bytes = 0
     for (data,) in rows:
         try:
-            entry = _decoder.decode(data)
+            entry = decoded(data)
         except msgspec.DecodeError as error:
             _log.warning("an entry of the answer cache cannot be read: %s", error)
             continue

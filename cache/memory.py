@@ -3,7 +3,7 @@
 import heapq
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 from cache.entry import Entry, Hit
@@ -36,19 +36,23 @@ class Keeper(Protocol):
         """Forgets an entry."""
         ...
 
+    def evict(self, digest: bytes) -> None:
+        """Hears that there is no room in memory for an entry."""
+        ...
+
 
 class AnswerMemory:
     """Holds at most `max_bytes` of entries. For one event loop. `clock` is the time of day in seconds.
 
-    `keeper` is told of what comes and goes.
+    `keepers` are told of what comes and goes.
 
     What leaves first is chosen by GreedyDual-Size (Cao and Irani, 1997): the priority of an entry is what it took to
     make per byte, on top of the priority of what left last. So of equal entries the least recently used one leaves,
     and an answer that took a minute outlives many that took a millisecond.
     """
 
-    def __init__(self, max_bytes: int, clock: Clock = time.time, keeper: Keeper | None = None) -> None:
-        self._keeper = keeper
+    def __init__(self, max_bytes: int, clock: Clock = time.time, keepers: Sequence[Keeper] = ()) -> None:
+        self._keepers = keepers
         self._max_bytes = max_bytes
         self._clock = clock
         self._slots: dict[bytes, _Slot] = {}
@@ -107,8 +111,8 @@ class AnswerMemory:
         self.drop(entry.key.digest)
         if entry.n_bytes > self._max_bytes:
             return
-        if self._keeper:
-            self._keeper.put(entry)
+        for keeper in self._keepers:
+            keeper.put(entry)
         self._take(_Slot(entry, epoch, (0.0, 0)))
 
     def restore(self, entries: Iterable[Entry]) -> None:
@@ -131,11 +135,16 @@ class AnswerMemory:
 
     def drop(self, digest: bytes) -> bool:
         """Forgets an entry; whether there was one."""
+        if not self._remove(digest):
+            return False
+        for keeper in self._keepers:
+            keeper.drop(digest)
+        return True
+
+    def _remove(self, digest: bytes) -> bool:
         slot = self._slots.pop(digest, None)
         if slot is None:
             return False
-        if self._keeper:
-            self._keeper.drop(digest)
         self.n_bytes -= slot.n_bytes
         block = (slot.entry.key.scope, len(slot.entry.question.vector))
         self._nearest[block].drop(digest)
@@ -188,7 +197,9 @@ class AnswerMemory:
                 heapq.heappush(self._queue, (slot.priority, digest))
                 continue
             self._floor = priority[0]
-            self.drop(digest)
+            self._remove(digest)
+            for keeper in self._keepers:
+                keeper.evict(digest)
             return
 
 

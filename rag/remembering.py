@@ -62,7 +62,7 @@ async def open_remembering(
             price=lambda answer: price_of(models, answer),
         )
         desk = CacheDesk(recipe, remembered, config, build)
-        yield Remembering(answers, desk, ForgettingStore(written, remembered.memory.drop_documents))
+        yield Remembering(answers, desk, ForgettingStore(written, remembered.forget))
 
 
 class Build:

@@ -64,11 +64,7 @@ class CacheDesk:
 
     def clear(self, tenant: str) -> int:
         """Forgets every answer of a tenant, and returns how many those were."""
-        doomed = [entry.key.digest for entry in self._remembered.memory.entries() if entry.tenant == tenant]
-        for digest in doomed:
-            self._remembered.memory.drop(digest)
-            self._remembered.ledger.forget(digest)
-        return len(doomed)
+        return self._remembered.clear(tenant)
 
     async def explain(self, query: Query, deadline: Deadline) -> Explanation:
         """What would be served to this caller, and why not what would not. Answers nothing and keeps nothing."""

@@ -44,6 +44,7 @@ class CachedAnswerer:
         self._memory = remembered.memory
         self._ledger = remembered.ledger
         self._tally = remembered.tally
+        self._shared = remembered.shared
         self._config = config
         self._epoch = epoch
         self._build = build
@@ -96,6 +97,7 @@ class CachedAnswerer:
         self, key: CacheKey, query: Query, deadline: Deadline, *, stream: bool
     ) -> AsyncGenerator[AnswerEvent, None]:
         """A kept answer that a fresh search supports; else a new one from that search."""
+        await self._fetch(key, query)
         epoch = self._epoch()  # before the search: what changes meanwhile makes the answer one of an earlier state
         prepared = await self._answerer.prepare(query, deadline)
         verdict, tier = self._looked_up(key, query, prepared, epoch)
@@ -115,6 +117,13 @@ class CachedAnswerer:
                     yield replace(event, cache=recall)
                 else:
                     yield event
+
+    async def _fetch(self, key: CacheKey, query: Query) -> None:
+        """Takes in what another server keeps for the very question, to be held against the search like any other."""
+        if self._shared and policy.reads(query) and self._memory.get(key) is None:
+            entry = await self._shared.get(key)
+            if entry and self._memory.get(key) is None:  # another request may have fetched it meanwhile
+                self._memory.restore([entry])
 
     def _looked_up(
         self, key: CacheKey, query: Query, prepared: Prepared, epoch: int | None

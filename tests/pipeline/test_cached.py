@@ -1,12 +1,16 @@
 """A question is answered once while it is asked, and again from memory while what its answer rests on is the same."""
 
 import asyncio
+from typing import TYPE_CHECKING, cast
 
 import pytest
 from msgspec.structs import replace
 
 from cache.config import MemoryConfig, SemanticConfig
+from cache.entry import Entry
 from cache.factory import empty_memory
+from cache.key import CacheKey
+from cache.memory import AnswerMemory
 from rag.base.answers import Answer, Answered, AnswerEvent, SourcesFound
 from rag.base.deadline import Deadline
 from rag.base.errors import Unavailable
@@ -17,6 +21,9 @@ from rag.pipeline.shared import SharedAnswerer
 from tests.fakes import ScriptedModel
 from tests.pipeline.test_answer import answerer
 from tests.shelf import Shelf
+
+if TYPE_CHECKING:
+    from cache.redis import SharedAnswers
 
 
 class Index:
@@ -285,3 +292,44 @@ async def test_off_means_off(recipe: Answerer, model: ScriptedModel, query: Quer
     await ask(memory, query)
     recall = (await ask(memory, replace(query, text=REWORDED))).cache
     assert (recall.status, recall.similarity) == ("miss", None)
+
+
+class Elsewhere:
+    """What another server keeps."""
+
+    def __init__(self, *memories: AnswerMemory) -> None:
+        self.memories = memories
+        self.n_asked = 0
+
+    async def get(self, key: CacheKey) -> Entry | None:
+        self.n_asked += 1
+        hits = [memory.get(key) for memory in self.memories]
+        return next((hit.entry for hit in hits if hit), None)
+
+
+def beside(recipe: Answerer, there: Elsewhere) -> CachedAnswerer:
+    remembered = empty_memory(MemoryConfig())
+    shared = replace(remembered, shared=cast("SharedAnswers", there))
+    return CachedAnswerer(recipe, shared, MemoryConfig(), epoch=lambda: 1)
+
+
+async def test_what_another_server_keeps_is_given_once_a_search_supports_it(
+    shelf: Shelf, model: ScriptedModel, query: Query
+) -> None:
+    remembered = empty_memory(MemoryConfig())
+    candidates = shelf.candidates("tower", "It was built in 1889. It is tall.", [21])
+    recipe = answerer(candidates, model)
+    there = Elsewhere(remembered.memory)
+    one = CachedAnswerer(recipe, remembered, MemoryConfig(), epoch=lambda: 1)
+    two, three, changed = (beside(recipe, there) for _ in range(3))
+    first = await ask(one, query)
+    second = await ask(two, query)
+    assert (second.text, second.cache.tier, len(model.prompts)) == (first.text, "exact", 1)
+    assert (await ask(two, query)).cache.status == "hit"
+    assert two.recall(query) is not None
+    assert there.n_asked == 1, "it is here now"
+    assert (await ask(three, replace(query, cache="write"))).cache.status == "miss"
+    assert there.n_asked == 1, "who does not read asks nobody"
+    candidates[:] = shelf.candidates("tower", "It was built in 1890. It is tall.", [21])
+    last = await ask(changed, query)
+    assert (last.cache.status, last.cache.rejected_by) == ("miss", "evidence")
