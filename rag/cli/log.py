@@ -1,13 +1,11 @@
 """`rag log`."""
 
 import asyncio
-import sys
-from collections.abc import AsyncIterator, Iterable
-from contextlib import nullcontext
+from collections.abc import Iterable
+from contextlib import closing
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
@@ -16,7 +14,7 @@ from rag.cli.main import run
 from rag.settings import Settings
 
 if TYPE_CHECKING:
-    from rag.records.database import Database
+    from rag.records.export import Format
     from rag.records.requests import RequestRecord
 
 FOLLOW_S = 0.5
@@ -40,13 +38,12 @@ def tail(ctx: click.Context, n_lines: int, follow: bool, as_json: bool) -> None:
 
 @command.command("export")
 @click.option("--since", type=click.DateTime(), help="Only requests that ended then or later, in UTC.")
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="File to write [default: stdout]."
-)
+@click.option("--format", "kind", type=click.Choice(["jsonl", "parquet"]), default="jsonl", show_default=True)
+@click.option("-o", "--output", type=click.File("wb"), default="-", help="File to write [default: stdout].")
 @click.pass_context
-def export(ctx: click.Context, since: datetime | None, output: Path | None) -> None:
-    """Write every request as JSON Lines, oldest first, each with its feedback."""
-    run(_export(options.settings_of(ctx), since, output))
+def export(ctx: click.Context, since: datetime | None, kind: "Format", output: BinaryIO) -> None:
+    """Write every request, oldest first, each with its feedback."""
+    run(_export(options.settings_of(ctx), since, output, kind))
 
 
 @command.command("erase")
@@ -77,32 +74,16 @@ async def _tail(settings: Settings, n_lines: int, *, follow: bool, as_json: bool
     return 0
 
 
-async def _export(settings: Settings, since: datetime | None, output: Path | None) -> int:
+async def _export(settings: Settings, since: datetime | None, output: BinaryIO, kind: "Format") -> int:
     from rag.records.database import open_database
+    from rag.records.export import exported, writer_to
 
     since_s = since.replace(tzinfo=UTC).timestamp() if since else 0.0
     async with open_database(settings.records, settings.data_dir) as database:
-        with output.open("wb") if output else nullcontext(sys.stdout.buffer) as stream:
-            async for line in _exported(database, since_s):
-                stream.write(line + b"\n")
+        with closing(writer_to(output, kind)) as writer:
+            async for page in exported(database, since_s):
+                writer.write(page)
     return 0
-
-
-async def _exported(database: "Database", since_s: float) -> AsyncIterator[bytes]:
-    import msgspec
-
-    from rag.records import feedback, requests
-
-    after = ""
-    while True:
-        page = partial(requests.following, limit=_PAGE, after=after, since_s=since_s)
-        records = await database.run(page)
-        words = await database.run(partial(feedback.of, record_ids=[record.id for record in records]))
-        for record in records:
-            yield msgspec.json.encode({**msgspec.to_builtins(record), "feedback": words.get(record.id)})
-        if len(records) < _PAGE:
-            return
-        after = records[-1].id
 
 
 async def _erase(settings: Settings, tenant: str, subject: str) -> int:
