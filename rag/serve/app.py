@@ -21,7 +21,7 @@ from rag.serve.metrics import counting, metrics
 from rag.serve.openai.routes import openai_routes
 from rag.serve.problems import respond
 from rag.serve.reference import openapi
-from rag.serve.search import search
+from rag.serve.search import search_route
 from rag.serve.traces import ObservedRequests, get_trace, list_traces
 
 
@@ -42,7 +42,7 @@ def create_app(services: Services, *, version: str) -> Litestar:
     return App(
         route_handlers=[
             ask_route(services),
-            search,
+            search_route(services),
             feedback,
             documents_router(services.limits, services.parsers),
             report_cache,

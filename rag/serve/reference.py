@@ -56,6 +56,7 @@ _ASK = """Answers from the documents that the key may read, with citations.
 
 With `stream: true`, or an Accept header that prefers `text/event-stream`, the events are `sources`, `token`,
 `citation`, `usage` and last `done`, which holds the whole answer, or `error`, which holds a problem."""
+_SEARCH = "Gives the best passages of the documents that the key may read, with the scores of every leg of the search."
 _WITH_KEY = (400, 401, 403)
 _WITH_BODY = (408, 413, 415, 422)
 
@@ -69,24 +70,30 @@ def refusals(*statuses: int, public: bool = False, body: bool = False) -> dict[i
     }
 
 
-def _asking() -> dict[str, Any]:
-    """`POST /ask`, which is plain ASGI: the framework does not see its types."""
-    statuses = sorted({*_WITH_KEY, *_WITH_BODY, 429, 502, 503, 504})
-    problem = {MEDIA_TYPE: {"schema": _reference_to(Problem)}}
-    answer = {
-        "application/json": {"schema": _reference_to(AnswerBody)},
-        "text/event-stream": {
-            "schema": {"description": "Events: sources, token, citation, usage, then done or error."}
+def _questions() -> dict[str, Any]:
+    """`POST /ask` and `POST /search`, which are plain ASGI: the framework does not see their types."""
+    stream = {"schema": {"description": "Events: sources, token, citation, usage, then done or error."}}
+    answer = {"application/json": {"schema": _reference_to(AnswerBody)}, "text/event-stream": stream}
+    found = {"application/json": {"schema": _reference_to(SearchResultBody)}}
+    return {
+        "/ask": {"post": _question("Ask a question", _ASK, AskBody, {"description": "The answer", "content": answer})},
+        "/search": {
+            "post": _question("Find passages", _SEARCH, SearchBody, {"description": "What was found", "content": found})
         },
     }
+
+
+def _question(summary: str, description: str, body: type[msgspec.Struct], given: dict[str, Any]) -> dict[str, Any]:
+    statuses = sorted({*_WITH_KEY, *_WITH_BODY, 429, 502, 503, 504})
+    problem = {MEDIA_TYPE: {"schema": _reference_to(Problem)}}
     return {
         "tags": ["questions"],
-        "summary": "Ask a question",
-        "description": _ASK,
-        "operationId": "AskAsk",
-        "requestBody": {"required": True, "content": {"application/json": {"schema": _reference_to(AskBody)}}},
+        "summary": summary,
+        "description": description,
+        "operationId": "AskAsk" if body is AskBody else "SearchSearch",
+        "requestBody": {"required": True, "content": {"application/json": {"schema": _reference_to(body)}}},
         "responses": {
-            "200": {"description": "The answer", "content": answer},
+            "200": given,
             **{str(status): {"description": _REFUSALS[status], "content": problem} for status in statuses},
         },
     }
@@ -158,7 +165,7 @@ def _exact(schema: dict[str, Any]) -> dict[str, Any]:
         (*_SHAPES, *gateway.SHAPES), ref_template="#/components/schemas/{name}"
     )
     schema["components"]["schemas"].update(components)
-    schema["paths"] = {"/ask": {"post": _asking()}, **schema["paths"], **gateway.paths()}
+    schema["paths"] = {**_questions(), **schema["paths"], **gateway.paths()}
     return schema
 
 

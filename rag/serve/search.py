@@ -1,50 +1,50 @@
 """POST /search: the passages without an answer."""
 
-from typing import Any
+from typing import Final
 
-from litestar import Request, post
-from litestar.di import NamedDependency
-from litestar.params import JSONBody
+import msgspec
+from litestar import asgi
+from litestar.handlers import ASGIRouteHandler
+from litestar.types import Receive, Scope, Send
 
 from rag.base.deadline import Deadline
-from rag.base.types import Principal, Query
+from rag.base.types import Query
 from rag.compose import Services
 from rag.index.filters import parse_filters
+from rag.serve.bodies import decode, media_type_of, read_body, refuse_unless_json, refuse_unless_post
 from rag.serve.guards import READS
 from rag.serve.identity import request_id_of
-from rag.serve.reference import refusals
+from rag.serve.replies import Reply, send_json
 from rag.serve.streams import GRACE_S, while_connected
 from rag.serve.wire import SearchBody, SearchResultBody, candidate_bodies
 
+PATH: Final = "/search"
 
-@post(
-    "/search",
-    status_code=200,
-    tags=["questions"],
-    summary="Find passages",
-    opt=READS,
-    responses=refusals(429, 502, 503, 504, body=True),
-)
-async def search(
-    data: JSONBody[SearchBody],
-    request: Request[Any, Any, Any],
-    services: NamedDependency[Services],
-    principal: NamedDependency[Principal],
-) -> SearchResultBody:
-    """Gives the best passages of the documents that the key may read, with the scores of every leg of the search."""
+
+def search_route(services: Services) -> ASGIRouteHandler:
+    """The route, as plain ASGI inside of the application for the reason that `rag.serve.ask` gives."""
     limits = services.limits
-    query = Query(
-        text=data.query,
-        principal=principal,
-        request_id=request_id_of(request.scope),
-        top_k=data.top_k,
-        filters=parse_filters(data.filters, services.fields, "/filters"),
-    )
-    searching = services.searcher.search(query, Deadline.after(limits.request_timeout_s), rerank=data.rerank)
-    found = await while_connected(request.receive, searching, within_s=limits.request_timeout_s + GRACE_S)
-    return SearchResultBody(
-        id=query.request_id,
-        results=candidate_bodies(found.candidates),
-        degraded=found.degraded,
-        stages_s=found.stages_s,
-    )
+    within_s = limits.request_timeout_s + GRACE_S
+
+    async def search(scope: Scope, receive: Receive, send: Send) -> None:
+        refuse_unless_post(scope)
+        refuse_unless_json(media_type_of(scope))
+        data: SearchBody = decode(await read_body(receive, limits.max_body_bytes, limits.body_timeout_s), SearchBody)
+        query = Query(
+            text=data.query,
+            principal=scope["user"],
+            request_id=request_id_of(scope),
+            top_k=data.top_k,
+            filters=parse_filters(data.filters, services.fields, "/filters"),
+        )
+        searching = services.searcher.search(query, Deadline.after(limits.request_timeout_s), rerank=data.rerank)
+        found = await while_connected(receive, searching, within_s=within_s)
+        body = SearchResultBody(
+            id=query.request_id,
+            results=candidate_bodies(found.candidates),
+            degraded=found.degraded,
+            stages_s=found.stages_s,
+        )
+        await send_json(Reply(body=msgspec.json.encode(body)), send)
+
+    return asgi(PATH, name="POST /search", opt=READS, copy_scope=False)(search)

@@ -38,7 +38,7 @@ async def test_any_number_of_paths_makes_one_series():
 async def test_any_number_of_methods_makes_one_series():
     async with client_of(services(keys=KeyRing([READER, SCRAPER])), headers={}) as client:
         for number in range(100):
-            await client.request(f"METHOD{number}", "/search")
+            await client.request(f"METHOD{number}", "/feedback")
         reply = await client.get("/metrics", headers=SCRAPES)
     series = [line for line in reply.text.splitlines() if line.startswith("rag_http_requests_total")]
     assert series == ['rag_http_requests_total{method="other",route="other",status="405"} 100.0']
