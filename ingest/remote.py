@@ -32,6 +32,8 @@ from rag.base.text import normalised
 
 DEFAULT_RETRY_AFTER_S = 1.0
 Reply = TypeVar("Reply")
+_PARAMS = {"wait": "indexed", "lane": "backfill"}
+_HEADERS = {"content-type": "application/json"}
 BUSY = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
 
 
@@ -159,7 +161,7 @@ class RemoteIndexer:
 
     async def _put(self, body: bytes) -> httpx.Response:
         try:
-            return await self._client.put("/documents", content=body, headers={"content-type": "application/json"})
+            return await self._client.put("/documents", content=body, params=_PARAMS, headers=_HEADERS)
         except httpx.TimeoutException as error:
             raise TransientIngestError("the server did not answer in time") from error
         except httpx.TransportError as error:
@@ -216,6 +218,8 @@ def _body(draft: Draft) -> dict[str, Any]:
 def _outcome(reply: httpx.Response) -> Outcome:
     if not reply.is_success:
         raise _refusal(reply)
+    if reply.status_code == HTTPStatus.ACCEPTED:
+        raise TransientIngestError("the server's workers have not come to it in time; it is still in their queue")
     told = _decoded(reply, _Reply)
     return Outcome(
         document_id=told.id,

@@ -13,6 +13,7 @@ from tokenizers import Tokenizer
 from ingest.library import Library
 from ingest.parse.pool import ParserPool
 from ingest.pipeline import Indexer
+from ingest.queue.desk import Desk
 from llm.config import ExtractiveConfig, ModelConfig
 from llm.edition import Catalogue
 from llm.factory import Parts
@@ -48,6 +49,7 @@ from rag.pipeline.answer import EXTRACTIVE, Answerer
 from rag.pipeline.cache_desk import CacheDesk
 from rag.pipeline.prompt import load_template
 from rag.pipeline.search import Searcher
+from rag.queueing import Shift, open_desk, open_shift
 from rag.records.feedback import FeedbackBook
 from rag.reload import Reloader
 from rag.remembering import open_remembering
@@ -82,6 +84,8 @@ class Services:
     reloader: Reloader
     default_model: str
     library: Library
+    desk: Desk | None
+    """None where documents are indexed by whom they are handed to."""
     parsers: ParserPool
     cache: CacheDesk | None
     """None where no answer is kept."""
@@ -135,14 +139,13 @@ async def open_services(
         with startup.stage("models"):
             embedder, tokenizer, reranker = await enter(_open_readers(settings, seen))
         with startup.stage("index"):
-            store = await enter(_open_store(settings, fields, embedder))
-            traced, retriever = await enter(_open_retriever(store, settings, seen))
+            store, traced, searcher = await enter(_open_search(settings, (embedder, reranker), guards, seen))
         with startup.stage("answer models"):
             models = await enter(_open_models(settings, embedder, guards, seen))
-        searcher = Searcher(SharedEmbedder(embedder), retriever, reranker, settings.answer, guards.admission.admitted)
         recipe = _answerer(settings, searcher, models, tokenizer, store.name)
         kept = await enter(open_remembering(recipe, models, store, traced, settings))
         seen.started((embedder.name, reranker.name, store.name), startup.seconds(), health)
+        library = Library(seen.indexer(embedder, kept.written, tokenizer, settings.ingest), kept.written)
         health.warmed_up()
         yield Services(
             keys=keys,
@@ -160,13 +163,26 @@ async def open_services(
             registry=models,
             reloader=Reloader(settings, partial(_exchange, models, keys, guards.book), read),
             default_model=settings.answer.model,
-            library=Library(seen.indexer(embedder, kept.written, tokenizer, settings.ingest), kept.written),
+            library=library,
+            desk=await enter(open_desk(settings, library)),
             cache=kept.desk,
             parsers=await enter(ParserPool(settings.ingest)),
             feedback=seen.feedback,
             tracing=seen.tracing,
             optimize=store.optimize,
         )
+
+
+@asynccontextmanager
+async def open_worker(settings: Settings) -> AsyncIterator[Shift]:
+    """A worker with its models and the index, ready to begin. Raises ConfigError, Unavailable."""
+    async with AsyncExitStack() as stack:
+        enter = stack.enter_async_context
+        embedder, tokenizer = await enter(open_embedder(settings.embedder, settings.models_dir))
+        store = await enter(_open_store(settings, Fields(settings.fields), embedder))
+        library = Library(Indexer(embedder, store, tokenizer, settings.ingest), store)
+        parsers = await enter(ParserPool(settings.ingest))
+        yield await enter(open_shift(settings, library, parsers))
 
 
 @asynccontextmanager
@@ -271,6 +287,20 @@ async def _open_readers(settings: Settings, seen: Observation) -> AsyncIterator[
         open_reranker(settings.reranker, folder, seen.batch) as reranker,
     ):
         yield seen.embedder(embedder, settings.embedder), tokenizer, seen.reranker(reranker, settings.reranker)
+
+
+@asynccontextmanager
+async def _open_search(
+    settings: Settings, readers: tuple[Embedder, Reranker], guards: Guards, seen: Observation
+) -> AsyncIterator[tuple[Store, PassageStore, Searcher]]:
+    """The store, the same traced, and what finds passages in it."""
+    embedder, reranker = readers
+    async with (
+        _open_store(settings, Fields(settings.fields), embedder) as store,
+        _open_retriever(store, settings, seen) as (traced, retriever),
+    ):
+        shared, admitted = SharedEmbedder(embedder), guards.admission.admitted
+        yield store, traced, Searcher(shared, retriever, reranker, settings.answer, admitted)
 
 
 @asynccontextmanager

@@ -15,6 +15,7 @@ from msgspec import Meta, Struct
 
 from cache.config import CacheConfig, MemoryConfig
 from ingest.config import IngestConfig
+from ingest.queue.config import NoQueueConfig, QueueConfig
 from llm.config import ExtractiveConfig, ModelConfig
 from llm.routing.config import RouteConfig, RoutingConfig, check_routes
 from rag.base.errors import ConfigError
@@ -79,6 +80,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     answer: AnswerConfig = AnswerConfig()
     cache: CacheConfig = MemoryConfig()
     ingest: IngestConfig = IngestConfig()
+    queue: QueueConfig = NoQueueConfig()
     records: RecordsConfig = SqliteConfig()
     request_log: LogConfig = LogConfig()
     redaction: RedactionConfig = RedactionConfig()
@@ -228,6 +230,11 @@ def _secret(value: str, environ: Mapping[str, str]) -> Secret:
 
 def _checked(settings: Settings) -> Settings:
     """What no type can say."""
+    if isinstance(settings.index, EdgeConfig) and not isinstance(settings.queue, NoQueueConfig):
+        raise ConfigError(
+            "setting $.queue.kind: workers need an index that processes can share; set index.kind = 'qdrant'",
+            path="$.queue.kind",
+        )
     if isinstance(settings.models.get(EXTRACTIVE, ExtractiveConfig()), ExtractiveConfig):
         known = {EXTRACTIVE, *settings.models}
         check_routes(settings.routes, known)

@@ -44,6 +44,7 @@ HOMES = {
     "qdrant_client": {"rag/index"},
     "qdrant_edge": {"rag/index"},
     "rensa": {"ingest/minhash.py"},
+    "saq": {"ingest/queue/saq.py"},
     "semantic_text_splitter": {"ingest/chunk.py"},
     "structlog": {"rag/telemetry/logs.py"},
     "uvloop": {"rag/cli"},
@@ -65,6 +66,7 @@ HEAVY = {
     "qdrant_client",
     "qdrant_edge",
     "rensa",
+    "saq",
     "torch",
 }
 

@@ -1,6 +1,10 @@
 """`rag documents`."""
 
-from typing import Any
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 import click
@@ -9,6 +13,12 @@ import msgspec
 from rag.cli import options
 from rag.cli.main import run
 from rag.cli.terminal import json_text, one_line
+from rag.settings import Settings
+
+if TYPE_CHECKING:
+    from rag.records.connection import Connection
+
+T = TypeVar("T")
 
 
 @click.group("documents")
@@ -72,17 +82,8 @@ def delete(
 @options.as_json
 @click.pass_context
 def failed(ctx: click.Context, tenant: str, as_json: bool) -> None:
-    """List documents that `rag ingest` could not index, with the reasons."""
-    from ingest.memory import FILE_NAME, SourceMemory
-
-    with SourceMemory(options.settings_of(ctx).data_dir / FILE_NAME) as memory:
-        letters = memory.dead_letters(tenant)
-    if as_json:
-        click.echo(json_text(msgspec.to_builtins(letters)))
-        return
-    for letter in letters:
-        may = "may work later" if letter.transient else "will fail again"
-        click.echo(one_line(f"{letter.uri}  {letter.reason} ({letter.attempts} tried, {may})"))
+    """List documents that could not be indexed, by `rag ingest` or by workers, with the reasons."""
+    run(_failed(ctx, tenant, as_json=as_json))
 
 
 @command.command("retry")
@@ -91,7 +92,7 @@ def failed(ctx: click.Context, tenant: str, as_json: bool) -> None:
 @options.as_json
 @click.pass_context
 def retry(ctx: click.Context, uris: tuple[str, ...], tenant: str, as_json: bool) -> None:
-    """Read failed documents again, all of them or those with the given URIs, as they were asked for."""
+    """Try failed documents again, all of them or those with the given URIs, as they were asked for."""
     run(_retry(ctx, set(uris), tenant, as_json=as_json))
 
 
@@ -166,12 +167,43 @@ async def _delete_source(ctx: click.Context, source: str, tenant: str) -> int:
             return _told(n_deleted, await synchroniser.count(documents))
 
 
+async def _failed(ctx: click.Context, tenant: str, *, as_json: bool) -> int:
+    from ingest.memory import FILE_NAME, DeadLetter, Options, SourceMemory
+    from rag.records import submissions
+
+    settings = options.settings_of(ctx)
+    with SourceMemory(settings.data_dir / FILE_NAME) as memory:
+        letters = memory.dead_letters(tenant)
+    nothing: list[submissions.Submission] = []
+    for submission in await _of_workers(settings, partial(submissions.failed, tenant=tenant), nothing):
+        letter = DeadLetter(
+            uri=submission.uri,
+            source="",
+            reason=submission.reason,
+            transient=submission.transient,
+            attempts=submission.attempts,
+            failed_at=datetime.fromtimestamp(submission.changed_s, UTC),
+            options=Options(acl=submission.acl, metadata={}),
+        )
+        letters.append(letter)
+    if as_json:
+        click.echo(json_text(msgspec.to_builtins(letters)))
+        return 0
+    for letter in letters:
+        may = "may work later" if letter.transient else "will fail again"
+        click.echo(one_line(f"{letter.uri}  {letter.reason} ({letter.attempts} tried, {may})"))
+    return 0
+
+
 async def _retry(ctx: click.Context, uris: set[str], tenant: str, *, as_json: bool) -> int:
     from ingest.memory import FILE_NAME, SourceMemory
     from ingest.sources import argument_of
     from rag.cli.ingest import Wanted, ingest
 
     settings = options.settings_of(ctx)
+    n_revived = await _of_workers(settings, partial(_revive, tenant=tenant, uris=uris), 0)
+    if n_revived:
+        click.echo(f"{n_revived} waiting for workers again", err=True)
     with SourceMemory(settings.data_dir / FILE_NAME) as memory:
         letters = [letter for letter in memory.dead_letters(tenant) if not uris or letter.uri in uris]
     asked: dict[bytes, Wanted] = {}
@@ -187,9 +219,31 @@ async def _retry(ctx: click.Context, uris: set[str], tenant: str, *, as_json: bo
                 known, sources=(*known.sources, source)
             )
     if not asked:
-        click.echo("there is nothing to read again", err=True)
-        return 1 if uris or letters else 0
+        if not n_revived:
+            click.echo("there is nothing to try again", err=True)
+        return 1 if letters or (uris and not n_revived) else 0
     return max([await ingest(settings, wanted) for wanted in asked.values()])
+
+
+def _revive(connection: "Connection", tenant: str, uris: set[str]) -> int:
+    """Has failed submissions tried again, and says how many; the next round of a worker offers them."""
+    from rag.records import submissions
+
+    chosen = [each.id for each in submissions.failed(connection, tenant) if not uris or each.uri in uris]
+    if chosen:
+        submissions.revive(connection, chosen, time.time())
+    return len(chosen)
+
+
+async def _of_workers(settings: Settings, work: "Callable[[Connection], T]", nothing: T) -> T:
+    """What the records say of documents that were handed to workers; `nothing` where there are none."""
+    from ingest.queue.config import NoQueueConfig
+    from rag.records.database import open_database
+
+    if isinstance(settings.queue, NoQueueConfig):
+        return nothing
+    async with open_database(settings.records, settings.data_dir) as database:
+        return await database.run(work)
 
 
 def _told(n_deleted: int, n_left: int) -> int:

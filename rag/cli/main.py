@@ -17,6 +17,7 @@ from rag.cli.terminal import visible
 
 COMMANDS = {
     "serve": "Serve /ask, /search and /documents over HTTP.",
+    "worker": "Index what servers were handed.",
     "ingest": "Read documents into the index.",
     "ask": "Ask a question and print the answer with its citations.",
     "search": "Print the passages that match best.",

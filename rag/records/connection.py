@@ -14,7 +14,7 @@ from rag.base.errors import ConfigError
 from rag.base.folders import private_folder
 from rag.base.secret import Secret
 
-Value = str | int | float | None
+Value = str | int | float | bytes | None
 Row = dict[str, Any]
 
 BUSY_S = 5.0

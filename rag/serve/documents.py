@@ -6,24 +6,29 @@ A document that the key may not see is treated as one that is not there, by ever
 from collections.abc import Awaitable
 from typing import Annotated, Any
 
-from litestar import Request, Router, delete, get, post, put
+from litestar import Request, Response, Router, delete, get, post, put
 from litestar.di import NamedDependency
 from litestar.exceptions import ValidationException
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
-from msgspec import UNSET, Struct
+from msgspec import Struct
+from msgspec.structs import replace
 
+from ingest.draft import Draft
+from ingest.library import Library
 from ingest.parse.parsed import Parsed
 from ingest.parse.pool import ParserPool
 from rag.base.deadline import Deadline
 from rag.base.errors import InvalidInput, NotFound
 from rag.base.ids import document_id as id_of
-from rag.base.types import EVERYONE, DocumentRecord, Match, Principal, Work
+from rag.base.types import EVERYONE, Access, DocumentRecord, Match, Principal, Work
 from rag.compose import Services
 from rag.govern.access import managed_in, readable_by, require
 from rag.govern.limits import MAX_PAGE, Limits
 from rag.index.filters import MAX_ALTERNATIVES as MAX_IDS
 from rag.index.filters import parse_filters
+from rag.records.submissions import Lane, Submission
 from rag.serve.guards import READS, WRITES
+from rag.serve.handing import hand_in, told_of
 from rag.serve.reference import refusals
 from rag.serve.shelf import (
     DeletedBody,
@@ -33,7 +38,7 @@ from rag.serve.shelf import (
     OutcomeBody,
     RecordBody,
     ReplacementBody,
-    State,
+    Wait,
     draft_of,
     outcome_body,
     record_body,
@@ -74,10 +79,17 @@ async def get_document(
     principal: NamedDependency[Principal],
     text: FromQuery[bool] = False,
 ) -> RecordBody:
-    """Gives what is known of one document, and with `text=true` the text that its chunks were cut from."""
-    record = await _visible(services, principal, document_id)
+    """Gives what is known of one document, and with `text=true` the text that its chunks were cut from.
+
+    `state` tells how far its latest version came, and `pending` why it is not searchable yet.
+    """
+    found = await _visible(services, principal, document_id)
     whole = await services.library.text(readable_by(principal), document_id) if text else None
-    return record_body(record, UNSET if whole is None else whole)
+    if services.desk and found.submission:
+        body = await told_of(services.desk, found.record, found.submission)
+    else:
+        body = replace(record_body(found.stored), state="searchable")
+    return body if whole is None else replace(body, text=whole)
 
 
 @put("/", summary="Add or replace a document", opt=WRITES, responses=refusals(429, 502, 503, 504, body=True))
@@ -86,15 +98,17 @@ async def put_document(
     request: Request[Any, Any, Any],
     services: NamedDependency[Services],
     principal: NamedDependency[Principal],
-    wait: FromQuery[State] = "indexed",
-) -> OutcomeBody:
+    wait: FromQuery[Wait | None] = None,
+    lane: FromQuery[Lane] = "upload",
+) -> Response[OutcomeBody]:
     """Indexes a document under its `uri`; when the reply is there, it is found and survives a crash.
 
     The same content again is `unchanged` and costs nothing. Without `acl` an existing document keeps its readers. The
-    body may be a file instead: as it is, with its `uri` in the query, or as the part `file` of a form.
+    body may be a file instead: as it is, with its `uri` in the query, or as the part `file` of a form. Where workers
+    index, the reply is 202 as soon as the document is safe with them, unless `wait` says for what to wait.
     """
-    known = await services.library.get(readable_by(principal), id_of(principal.tenant, data.uri))
-    return await _indexed(_Put(data, data.uri, known, wait), request, services)
+    acl = await _readers_of(services, principal, data.uri)
+    return await _indexed(_Put(data, data.uri, acl, wait, lane), request, services)
 
 
 @put(
@@ -109,11 +123,11 @@ async def replace_document(
     request: Request[Any, Any, Any],
     services: NamedDependency[Services],
     principal: NamedDependency[Principal],
-    wait: FromQuery[State] = "indexed",
-) -> OutcomeBody:
+    wait: FromQuery[Wait | None] = None,
+) -> Response[OutcomeBody]:
     """Indexes new content for a document that is there; it keeps its `uri`, and without `acl` its readers."""
     known = await _visible(services, principal, document_id)
-    return await _indexed(_Put(data, known.uri, known, wait), request, services)
+    return await _indexed(_Put(data, known.uri, known.acl, wait, "upload"), request, services)
 
 
 @delete("/{document_id:str}", summary="Delete a document", opt=WRITES, responses=refusals(404, 422, 502, 503, 504))
@@ -121,8 +135,11 @@ async def delete_document(
     document_id: FromPath[str], services: NamedDependency[Services], principal: NamedDependency[Principal]
 ) -> None:
     """Removes a document; no answer will come from it any more. Others that hold the same stay."""
-    if not await services.library.delete(readable_by(principal), document_id):
-        raise _absent()
+    await _visible(services, principal, document_id)
+    if services.desk:
+        within = Deadline.after(services.limits.request_timeout_s)
+        await services.desk.withdraw(principal.tenant, document_id, within)
+    await services.library.delete(readable_by(principal), document_id)
 
 
 @post(
@@ -145,6 +162,8 @@ async def delete_documents(
     if data.everything and not services.keys.is_open:
         require(principal, "admin")
     access = managed_in(principal.tenant) if data.everything else readable_by(principal)
+    if data.everything and services.desk:
+        await services.desk.withdraw_all(principal.tenant)
     filters = parse_filters(data.filters, services.fields, "/filters")
     done = await services.library.delete_matching(access, filters)
     return DeletedBody(deleted=done.n_deleted, left=done.n_left)
@@ -177,35 +196,78 @@ def _absent() -> NotFound:
     return NotFound("there is no such document, or your key may not see it")
 
 
-async def _visible(services: Services, principal: Principal, document_id: str) -> DocumentRecord:
-    record = await services.library.get(readable_by(principal), document_id)
-    if record is None:
+class _Known(Struct, frozen=True):
+    """A document as it is stored, and as it was last handed in: what the key may see of the two."""
+
+    record: DocumentRecord | None
+    submission: Submission | None
+
+    @property
+    def stored(self) -> DocumentRecord:
+        """The record of a document that was never handed in."""
+        assert self.record is not None
+        return self.record
+
+    @property
+    def uri(self) -> str:
+        """What it is called."""
+        return self.submission.uri if self.submission else self.stored.uri
+
+    @property
+    def acl(self) -> tuple[str, ...]:
+        """Who may read it, unless something else is said."""
+        return self.submission.acl if self.submission else self.stored.acl
+
+
+async def _visible(services: Services, principal: Principal, document_id: str) -> _Known:
+    access = readable_by(principal)
+    record = await services.library.get(access, document_id)
+    submission = await services.desk.of(access, document_id) if services.desk else None
+    if not (record or submission):
         raise _absent()
-    return record
+    return _Known(record, submission)
+
+
+async def _readers_of(services: Services, principal: Principal, uri: str) -> tuple[str, ...]:
+    """Who may read the document at `uri` so far; everyone, where there is none or none that the key may see."""
+    access = readable_by(principal)
+    if services.desk:
+        return await services.desk.readers_of(access, uri) or (EVERYONE,)
+    record = await services.library.get(access, id_of(principal.tenant, uri))
+    return record.acl if record else (EVERYONE,)
 
 
 class _Put(Struct, frozen=True):
-    """What is to be put, over what is known of it, and how far to wait."""
+    """What is to be put, who could read it so far, how far to wait, and how urgent it is."""
 
     body: ReplacementBody
     uri: str
-    known: DocumentRecord | None
-    wait: State
+    acl: tuple[str, ...]
+    wait: Wait | None
+    lane: Lane
+
+    @property
+    def draft(self) -> Draft:
+        """The draft that it describes."""
+        return draft_of(self.body, self.uri, self.acl if self.body.acl is None else self.body.acl)
 
 
-async def _indexed(put: _Put, request: Request[Any, Any, Any], services: Services) -> OutcomeBody:
+async def _indexed(put: _Put, request: Request[Any, Any, Any], services: Services) -> Response[OutcomeBody]:
     """Puts it and waits, as long as the client does. A client that leaves may find it stored or not, never in part."""
-    kept = put.known.acl if put.known else (EVERYONE,)
-    draft = draft_of(put.body, put.uri, kept if put.body.acl is None else put.body.acl)
     within_s = services.limits.ingest_timeout_s
-    principal: Principal = request.user
-    work = Work(tenant=principal.tenant, deadline=Deadline.after(within_s), lane="bulk")
-    library = services.library
+    access, deadline = readable_by(request.user), Deadline.after(within_s)
+    if services.desk:
+        until = (put.wait, deadline) if put.wait else None
+        putting = hand_in(services.desk, access, put.draft, put.lane, until)
+    else:
+        putting = _put(services.library, access, put, Work(tenant=access.tenant, deadline=deadline, lane="bulk"))
+    return await while_connected(request.receive, putting, within_s=within_s + GRACE_S)
 
-    async def putting() -> OutcomeBody:
-        outcome = await library.put(readable_by(principal), draft, work)
-        if put.wait == "searchable" and outcome.status != "skipped":
-            await library.require_searchable(principal.tenant, outcome, work)
-        return outcome_body(outcome, "skipped" if outcome.status == "skipped" else put.wait)
 
-    return await while_connected(request.receive, putting(), within_s=within_s + GRACE_S)
+async def _put(library: Library, access: Access, put: _Put, work: Work) -> Response[OutcomeBody]:
+    outcome = await library.put(access, put.draft, work)
+    if outcome.status == "skipped":
+        return Response(outcome_body(outcome, "skipped"))
+    if put.wait == "searchable":
+        await library.require_searchable(access.tenant, outcome, work)
+    return Response(outcome_body(outcome, put.wait or "indexed"))

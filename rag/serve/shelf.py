@@ -11,6 +11,7 @@ from ingest.draft import Draft
 from ingest.outcome import Outcome, Status
 from rag.base.types import DocumentRecord, Scalar
 from rag.govern.access import GRANT
+from rag.records.submissions import State
 from rag.serve.wire import Body, Int64, RawFilters, convert
 
 Uri = Annotated[str, Meta(min_length=1, max_length=2_000, pattern=r"\S", examples=["wiki:refunds"])]
@@ -19,7 +20,7 @@ Text = Annotated[str, Meta(min_length=1, pattern=r"\S", description="The text, a
 Format = Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9.+_-]{0,31}$", examples=["markdown"])]
 Grant = Annotated[str, Meta(pattern=GRANT, examples=["group:staff"])]
 Acl = Annotated[list[Grant], Meta(max_length=100, description="Who may read it; nobody when empty.")]
-State = Literal["indexed", "searchable"]
+Wait = Literal["indexed", "searchable"]
 MetadataValue = str | Int64 | float | bool | list[str]
 RawMetadata = Annotated[dict[Annotated[str, Meta(min_length=1, max_length=64)], MetadataValue], Meta(max_length=64)]
 PageStarts = Annotated[
@@ -65,20 +66,37 @@ class OutcomeBody(Struct, frozen=True, kw_only=True):
     """What became of a document that was put. A duplicate is kept as a reference to the one with the same words.
 
     `state`: it is stored ("indexed"), or it was also read back whole ("searchable"), or it was left out ("skipped").
+    Of a document that was "accepted" for a worker it says how far it came, and the rest is not known yet.
     """
 
     id: str
     uri: str
     version: str
-    status: Status
+    status: Status | Literal["accepted"]
     n_chunks: int
     n_tokens: int
     near_duplicate_of: str | None
-    state: Literal["indexed", "searchable", "skipped"]
+    state: State | Literal["skipped"]
+
+
+class PendingBody(Struct, frozen=True, kw_only=True):
+    """A document that was handed in and is not searchable: `reason` is why the last attempt came to nothing.
+
+    `eta_s`: in how many seconds it is likely to be done, or null where workers ended nothing of late.
+    """
+
+    submitted_at: datetime
+    attempts: int
+    reason: str
+    may_work_later: bool
+    eta_s: float | None
 
 
 class RecordBody(Struct, frozen=True, kw_only=True):
-    """What is known of a document; `duplicate_of` is the id of the document whose chunks stand for it."""
+    """What is known of a document; `duplicate_of` is the id of the document whose chunks stand for it.
+
+    `state` is how far its latest version came, and `pending` tells of one that is not there yet.
+    """
 
     id: str
     uri: str
@@ -93,6 +111,8 @@ class RecordBody(Struct, frozen=True, kw_only=True):
     duplicate_of: str | None
     near_duplicate_of: str | None
     text: str | UnsetType = UNSET
+    state: State | UnsetType = UNSET
+    pending: PendingBody | UnsetType = UNSET
 
 
 class ListingBody(Struct, frozen=True, kw_only=True):
@@ -103,7 +123,7 @@ class ListingBody(Struct, frozen=True, kw_only=True):
     cursor: str | None
 
 
-def outcome_body(outcome: Outcome, state: Literal["indexed", "searchable", "skipped"]) -> OutcomeBody:
+def outcome_body(outcome: Outcome, state: State | Literal["skipped"]) -> OutcomeBody:
     """The outcome as JSON has it."""
     return OutcomeBody(
         id=outcome.document_id,

@@ -57,7 +57,8 @@ async def test_a_draft_is_put_with_the_key() -> None:
     outcome = await Remote(handler).indexer.index(draft)
     assert outcome == Outcome(document_id="1" * 32, uri="doc:a", status="added", version="v", n_chunks=2, n_tokens=9)
     (request,) = seen
-    assert (request.method, str(request.url)) == ("PUT", "http://server/documents")
+    assert (request.method, request.url.path) == ("PUT", "/documents")
+    assert dict(request.url.params) == {"wait": "indexed", "lane": "backfill"}
     assert request.headers["authorization"] == "Bearer secret"
     assert json.loads(request.content) == {
         "uri": "doc:a",

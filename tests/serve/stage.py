@@ -172,6 +172,7 @@ def services(**changes):
         "answerer": StageAnswerer(),
         "searcher": StageSearcher(),
         "library": None,
+        "desk": None,
         "parsers": None,
         "optimize": None,
         "cache": None,
