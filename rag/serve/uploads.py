@@ -65,7 +65,10 @@ def _is_json(media_type: str) -> bool:
 
 async def _from_form(request: Request[Any, Any, Any]) -> tuple[bytes, str, str, dict[str, list[Any]]]:
     await request.body()  # within its limits of size and time; the form is read from what it gave
-    form = await request.form()
+    try:
+        form = await request.form()
+    except (LookupError, UnicodeError) as error:
+        raise InvalidInput("a part of the form is not text in the charset that it names") from error
     file = form.get("file")
     if not isinstance(file, UploadFile):
         raise InvalidInput("the form has no file in a part of this name", pointer="/file")

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rag.base.errors import ConfigError
-from rag.govern.redact import Found, find, finder_of, redactor
+from rag.govern.redact import MAX_CHARS, Found, find, finder_of, redactor
 from tests.govern.pii import MAKERS, PLAIN, examples
 
 N_EXAMPLES = 300
@@ -95,3 +95,18 @@ def test_a_long_text_of_digits_takes_no_time_to_speak_of() -> None:
         "AB12 " * 4_000,
     ):
         assert redactor()(text) == text
+
+
+def test_of_a_very_long_text_the_rest_is_left_out() -> None:
+    text = "Ask ann@example.com. " + "x" * MAX_CHARS + " bob@example.com"
+    redacted = redactor()(text)
+    assert redacted.startswith("Ask [EMAIL]. xxx")
+    assert redacted.endswith("x [CUT]")
+    assert len(redacted) < MAX_CHARS
+
+
+def test_what_is_cut_in_two_is_not_half_shown() -> None:
+    address = "ann@example.com"
+    for cut in range(1, len(address)):
+        text = "x " * ((MAX_CHARS - cut) // 2) + "y" * ((MAX_CHARS - cut) % 2) + address + " " * 300
+        assert "ann" not in redactor()(text)

@@ -363,3 +363,13 @@ async def test_a_form_without_a_file_is_refused():
     async with client_of(with_library(parsers=Parsers()), WRITES) as client:
         reply = await client.put("/documents", files={"other": b"x"}, data={"uri": "wiki:a"})
     assert (reply.status_code, reply.json()["errors"][0]["pointer"]) == (422, "/file")
+
+
+@pytest.mark.parametrize(("charset", "text"), [("bogus", b"a"), ("utf-8", b"\xff")])
+async def test_a_form_in_no_known_charset_is_refused(charset, text):
+    head = b'--x\r\nContent-Disposition: form-data; name="uri"\r\nContent-Type: text/plain; charset='
+    form = head + charset.encode() + b"\r\n\r\n" + text + b"\r\n--x--\r\n"
+    headers = {"content-type": "multipart/form-data; boundary=x"}
+    async with client_of(with_library(parsers=Parsers()), WRITES) as client:
+        reply = await client.put("/documents", content=form, headers=headers)
+    assert reply.status_code == 422
