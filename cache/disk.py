@@ -57,6 +57,10 @@ class CacheFile:
         """Forgets an entry, soon."""
         self._soon("DELETE FROM entries WHERE namespace = ? AND digest = ?", lambda: (self._namespace, digest))
 
+    def drop_unseen(self) -> None:
+        """Forgets the entries of all other namespaces, soon: nobody here can tell whose they are."""
+        self._soon("DELETE FROM entries WHERE namespace != ?", lambda: (self._namespace,))
+
     def evict(self, digest: bytes) -> None:
         """As `drop`: the file holds what the memory holds."""
         self.drop(digest)

@@ -20,12 +20,13 @@ if TYPE_CHECKING:
 
 
 class Remembered(Struct, frozen=True):
-    """The kept answers, what was learned of how far they carry, what came of it, and what other servers keep."""
+    """The kept answers, what was learned of how far they carry, what came of it, and what others and the file keep."""
 
     memory: AnswerMemory
     ledger: Ledger
     tally: Tally
     shared: "SharedAnswers | None" = None
+    file: CacheFile | None = None
 
     def forget(self, documents: Sequence[str]) -> None:
         """Forgets every answer that was written from one of the documents."""
@@ -41,6 +42,8 @@ class Remembered(Struct, frozen=True):
             self.ledger.forget(digest)
         if self.shared:
             self.shared.forget_tenant(tenant)
+        if self.file:
+            self.file.drop_unseen()
         return len(doomed)
 
 
@@ -60,7 +63,7 @@ async def open_memory(config: MemoryConfig, folder: Path, namespace: str) -> Asy
         file = await stack.enter_async_context(open_cache_file(folder, namespace)) if config.persist else None
         memory = AnswerMemory(config.max_bytes, keepers=[keeper for keeper in (file, shared) if keeper])
         ledger = await _restored(file, memory, config)
-        yield Remembered(memory, ledger, Tally(), shared)
+        yield Remembered(memory, ledger, Tally(), shared, file)
 
 
 async def _restored(file: CacheFile | None, memory: AnswerMemory, config: MemoryConfig) -> Ledger:

@@ -60,7 +60,9 @@ Source = FileSource | StreamSource | UrlSource
 def find(patterns: Sequence[str], stdin: BinaryIO) -> Iterator[Source | Failure]:
     """The sources that paths, globs, urls and "-" name: in the order given, folders by name, every file once.
 
-    What is missing or unreadable is a Failure. Raises InvalidInput for a pattern that is empty or matches nothing.
+    What is missing or unreadable is a Failure, and so is a link that leads out of the folder that was named: whoever
+    may write there could have any file of this machine read. Raises InvalidInput for a pattern that is empty or matches
+    nothing.
     """
     seen: set[str] = set()
     for pattern in patterns:
@@ -70,8 +72,9 @@ def find(patterns: Sequence[str], stdin: BinaryIO) -> Iterator[Source | Failure]
         if is_url(pattern):
             yield UrlSource(uri=urldefrag(pattern).url)
             continue
+        root = _root(pattern)
         for path in _expanded(pattern):
-            for found in _walk(path, frozenset()):
+            for found in _walk(path, frozenset(), root):
                 if found.uri not in seen:
                     seen.add(found.uri)
                     yield found
@@ -81,11 +84,7 @@ def scope_of(pattern: str) -> str:
     """The uri that everything found by the path, glob or url is or lies below."""
     if is_url(pattern):
         return urldefrag(pattern).url
-    path = os.path.expanduser(pattern)  # noqa: PTH111 - as above
-    if not os.path.lexists(path) and glob.has_magic(path):
-        parts = itertools.takewhile(lambda part: not glob.has_magic(part), Path(path).parts)
-        path = str(Path(*parts))
-    return _uri(os.path.realpath(path))
+    return _uri(_root(pattern))
 
 
 def argument_of(uri: str) -> str | None:
@@ -105,6 +104,15 @@ def is_url(pattern: str) -> bool:
     return pattern.lower().startswith(("http://", "https://"))
 
 
+def _root(pattern: str) -> str:
+    """The file or folder that the path names, links resolved; of a pattern the folder before the first sign."""
+    path = os.path.expanduser(pattern)  # noqa: PTH111 - a pattern is not a path
+    if not os.path.lexists(path) and glob.has_magic(path):
+        parts = itertools.takewhile(lambda part: not glob.has_magic(part), Path(path).parts)
+        path = str(Path(*parts))
+    return os.path.realpath(path)
+
+
 def _expanded(pattern: str) -> list[str]:
     if not pattern:
         raise InvalidInput("an empty path names nothing; write . for the current folder")
@@ -117,10 +125,13 @@ def _expanded(pattern: str) -> list[str]:
     return matches
 
 
-def _walk(path: str, parents: frozenset[str]) -> Iterator[FileSource | Failure]:
+def _walk(path: str, parents: frozenset[str], root: str) -> Iterator[FileSource | Failure]:
     """The file, or what is in the folder and below it. `parents` are the folders around it, links resolved."""
     try:
         resolved = os.path.realpath(path, strict=True)
+        if os.path.commonpath([resolved, root]) != root:
+            yield _failure(path, f"it is a link that leads out of {root}; name what it leads to as a source of its own")
+            return
         status = os.stat(resolved)  # noqa: PTH116 - as the lines around it
         if stat.S_ISDIR(status.st_mode):
             names = [] if resolved in parents else sorted(os.listdir(resolved))  # noqa: PTH208 - as above
@@ -135,7 +146,7 @@ def _walk(path: str, parents: frozenset[str]) -> Iterator[FileSource | Failure]:
         return
     for name in names:
         if not name.startswith(".") and name not in SKIPPED_FOLDERS:
-            yield from _walk(os.path.join(resolved, name), parents | {resolved})  # noqa: PTH118 - as above
+            yield from _walk(os.path.join(resolved, name), parents | {resolved}, root)  # noqa: PTH118 - as above
 
 
 def _file(resolved: str, status: os.stat_result) -> FileSource:

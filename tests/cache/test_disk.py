@@ -96,3 +96,13 @@ async def test_a_row_that_cannot_be_read_is_passed_over(tmp_path: Path) -> None:
         connection.execute("UPDATE entries SET entry = x'00' WHERE digest = ?", (key_of("a").digest,))
     async with open_memory(CONFIG, tmp_path, "one") as remembered:
         assert [kept.question.text for kept in remembered.memory.entries()] == ["b"]
+
+
+async def test_clearing_leaves_nothing_in_the_file_of_other_settings_either(tmp_path: Path) -> None:
+    async with open_memory(CONFIG, tmp_path, "one") as remembered:
+        remembered.memory.put(entry("How ill is Ann?", ttl_s=FAR_S), epoch=1)
+    async with open_memory(CONFIG, tmp_path, "other") as remembered:
+        remembered.clear("acme")
+    assert not any(b"How ill is Ann?" in content for content in contents(tmp_path))
+    async with open_memory(CONFIG, tmp_path, "one") as remembered:
+        assert len(remembered.memory) == 0

@@ -72,6 +72,28 @@ def test_links_are_followed_once_and_loops_end(folder: Path) -> None:
     assert names(folder) == ["a.txt", "b.md", "c.md"]
 
 
+@pytest.mark.parametrize("pattern", ["", "/*", "/sub/**"])
+def test_a_link_that_leads_out_is_a_failure(
+    folder: Path, pattern: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Else whoever may write into the folder could have any file of this machine read, and ask about it."""
+    outside = tmp_path_factory.mktemp("outside")
+    (outside / "secret.md").write_text("Secret.")
+    (folder / "sub" / "file.md").symlink_to(outside / "secret.md")
+    (folder / "sub" / "dir").symlink_to(outside)
+    everything = found(f"{folder}{pattern}")
+    failures = [one for one in everything if isinstance(one, Failure)]
+    assert {one.uri.rpartition("/")[2] for one in failures} >= {"file.md", "dir"}
+    assert all("leads out of" in one.reason for one in failures)
+    assert not any("secret" in one.uri for one in everything if not isinstance(one, Failure))
+
+
+def test_a_link_that_is_named_itself_is_followed(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    link = tmp_path_factory.mktemp("links") / "link"
+    link.symlink_to(folder)
+    assert names(link) == names(folder)
+
+
 def test_what_cannot_be_read_is_a_failure(folder: Path) -> None:
     (folder / "broken").symlink_to(folder / "nowhere")
     os.mkfifo(folder / "pipe")
