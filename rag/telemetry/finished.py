@@ -6,6 +6,7 @@ from typing import Any
 from msgspec import Struct
 
 from rag.telemetry.attributes import ERROR_TYPE
+from rag.telemetry.hiding import hiding
 from rag.telemetry.spans import MAX_ATTRIBUTES, Kind, Reveal, Span, Trace
 from rag.telemetry.told import class_of
 
@@ -42,8 +43,8 @@ class FinishedTrace(Struct, frozen=True, kw_only=True):
     batches: tuple[FinishedSpan, ...]
 
 
-def finished(trace: Trace, reveal: Reveal | None) -> FinishedTrace:
-    """Puts a trace into words; texts are told only where `reveal` says how."""
+def finished(trace: Trace, reveal: Reveal | None, hidden: tuple[str, ...] = ()) -> FinishedTrace:
+    """Puts a trace into words; texts are told only where `reveal` says how, and not where their name is `hidden`."""
     root, reveal = trace.root, lru_cache(reveal) if reveal else None  # a passage is told by several spans
     assert root is not None, "a trace ends with its root"
     return FinishedTrace(
@@ -54,21 +55,23 @@ def finished(trace: Trace, reveal: Reveal | None) -> FinishedTrace:
         started_ns=root.started_ns,
         duration_ns=root.ended_ns - root.started_ns,
         error=next((class_of(span.failed) for span in trace.spans if isinstance(span.failed, Exception)), None),
-        spans=tuple(_finished(span, reveal) for span in sorted(trace.spans, key=lambda span: span.started_ns)),
-        batches=tuple(_shared(span, reveal) for span in trace.batches),
+        spans=tuple(_finished(span, reveal, hidden) for span in sorted(trace.spans, key=lambda span: span.started_ns)),
+        batches=tuple(_shared(span, reveal, hidden) for span in trace.batches),
     )
 
 
-def _shared(span: Span, reveal: Reveal | None) -> FinishedSpan:
+def _shared(span: Span, reveal: Reveal | None, hidden: tuple[str, ...]) -> FinishedSpan:
     """Put into words once, for all of the traces that it is a part of."""
     if span.told is None:
-        span.told = _finished(span, reveal)
+        span.told = _finished(span, reveal, hidden)
     told: FinishedSpan = span.told
     return told
 
 
-def _finished(span: Span, reveal: Reveal | None) -> FinishedSpan:
+def _finished(span: Span, reveal: Reveal | None, hidden: tuple[str, ...]) -> FinishedSpan:
     told = dict(span.describe(reveal)) if span.describe else {}
+    if reveal and hidden:
+        told = dict(hiding(told, hidden))
     error = class_of(span.failed) if isinstance(span.failed, Exception) else None
     if error is not None:
         told[ERROR_TYPE] = error

@@ -94,13 +94,13 @@ def route(name: str, tried: Sequence[Tried]) -> Attributes:
 def chat(call: Call, price: Price, reveal: Reveal | None) -> Attributes:
     """One call of a chat model, with all of its own retries."""
     prompt, usage, finished = call.prompt, call.usage, call.finished
-    options = {"max_tokens": prompt.max_tokens, "temperature": prompt.temperature}
-    asked = {name: value for name, value in options.items() if value is not None}
+    asked = _wishes(prompt)
     known: dict[str, Attribute] = {
         OPERATION: "chat",
         PROVIDER: provider(call.peer),
         REQUEST_MODEL: call.model,
         "gen_ai.request.stream": True,
+        "gen_ai.output.type": "text" if prompt.options.response_format == "text" else "json",
         **{f"gen_ai.request.{name}": value for name, value in asked.items()},
         "gen_ai.prompt.name": prompt.template.partition("#")[0],
         SPAN_KIND: "LLM",
@@ -128,6 +128,23 @@ def chat(call: Call, price: Price, reveal: Reveal | None) -> Attributes:
             RESPONSE_MODEL: finished.model,
         }
     return {**known, **messages(prompt.messages, "".join(call.text), reveal)} if reveal else known
+
+
+def _wishes(prompt: Prompt) -> dict[str, Attribute]:
+    """What the model was asked for, by GenAI's names; what was left to the provider is not told."""
+    options = prompt.options
+    wishes: dict[str, Attribute | None] = {
+        "max_tokens": prompt.max_tokens,
+        "temperature": prompt.temperature,
+        "top_p": options.top_p,
+        "top_k": options.top_k,
+        "seed": options.seed,
+        "stop_sequences": options.stop or None,
+        "presence_penalty": options.presence_penalty,
+        "frequency_penalty": options.frequency_penalty,
+        "reasoning.level": options.effort,
+    }
+    return {name: value for name, value in wishes.items() if value is not None}
 
 
 def _usage(usage: Usage) -> Attributes:

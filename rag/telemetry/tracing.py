@@ -1,6 +1,7 @@
 """All that traces, opened as one: the recorder, what is kept in memory, the way to a collector, and the wrappers."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
@@ -12,6 +13,7 @@ from rag.telemetry import attributes
 from rag.telemetry.attributes import Peer
 from rag.telemetry.config import TracingConfig
 from rag.telemetry.finished import FinishedTrace, finished
+from rag.telemetry.hiding import hidden_by
 from rag.telemetry.recent import RecentTraces
 from rag.telemetry.spans import Point, Reveal, Trace, Tracer
 from rag.telemetry.traced import (
@@ -31,6 +33,7 @@ class Tracing:
     def __init__(self, config: TracingConfig, reveal: Reveal, send: Callable[[FinishedTrace], None]) -> None:
         self.recent = RecentTraces(config.memory_traces)
         self._reveal = reveal if config.content == "redacted" else None
+        self._hidden = hidden_by(os.environ)
         self._send = send
         self.tracer = Tracer(self._keep, sample=config.sample, slow_s=config.slow_s) if config.enabled else None
 
@@ -71,7 +74,7 @@ class Tracing:
                 span.describe = lambda _: attributes.evaluation(name, score, label)
 
     def _keep(self, trace: Trace) -> None:
-        told = finished(trace, self._reveal)
+        told = finished(trace, self._reveal, self._hidden)
         self.recent.add(told)
         self._send(told)
 

@@ -101,6 +101,7 @@ REQUIRED = {
         "gen_ai.request.model": "scripted@1",
         "gen_ai.response.model": "scripted@1",
         "gen_ai.response.finish_reasons": ("stop",),
+        "gen_ai.output.type": "text",
         "gen_ai.request.max_tokens": 512,
         "gen_ai.request.temperature": 0.0,
         "gen_ai.usage.output_tokens": 6,
