@@ -9,8 +9,15 @@ from rag.infer.retry_after import duration_s
 
 MAX_RESET_S = 120.0  # the limits are per minute; what claims to last longer is not believed
 
-_REQUESTS = ("x-ratelimit-{}-requests", "anthropic-ratelimit-requests-{}")
-_TOKENS = ("x-ratelimit-{}-tokens", "anthropic-ratelimit-tokens-{}", "anthropic-ratelimit-input-tokens-{}")
+_PARTS = ("remaining", "limit", "reset")
+_REQUESTS = tuple(
+    tuple(pattern.format(part) for part in _PARTS)
+    for pattern in ("x-ratelimit-{}-requests", "anthropic-ratelimit-requests-{}")
+)
+_TOKENS = tuple(
+    tuple(pattern.format(part) for part in _PARTS)
+    for pattern in ("x-ratelimit-{}-tokens", "anthropic-ratelimit-tokens-{}", "anthropic-ratelimit-input-tokens-{}")
+)
 
 
 class Allowance(Struct, frozen=True):
@@ -36,15 +43,16 @@ def allowances(headers: Mapping[str, str], unix_s: float) -> Allowances:
     return Allowances(requests=_scarcest(headers, _REQUESTS, unix_s), tokens=_scarcest(headers, _TOKENS, unix_s))
 
 
-def _scarcest(headers: Mapping[str, str], patterns: tuple[str, ...], unix_s: float) -> Allowance | None:
-    told = [_told(headers, pattern, unix_s) for pattern in patterns]
+def _scarcest(headers: Mapping[str, str], named: tuple[tuple[str, ...], ...], unix_s: float) -> Allowance | None:
+    told = [_told(headers, names, unix_s) for names in named if names[0] in headers]
     return min((one for one in told if one), key=lambda one: one.remaining, default=None)
 
 
-def _told(headers: Mapping[str, str], pattern: str, unix_s: float) -> Allowance | None:
-    remaining = _number(headers.get(pattern.format("remaining"), ""))
-    limit = _number(headers.get(pattern.format("limit"), "1"))
-    reset_s = _reset_s(headers.get(pattern.format("reset"), ""), unix_s)
+def _told(headers: Mapping[str, str], names: tuple[str, ...], unix_s: float) -> Allowance | None:
+    """What the headers of these names tell; they are those of `_PARTS`."""
+    remaining = _number(headers.get(names[0], ""))
+    limit = _number(headers.get(names[1], "1"))
+    reset_s = _reset_s(headers.get(names[2], ""), unix_s)
     if remaining is None or remaining < 0 or not limit or limit < 0 or reset_s is None:
         return None
     return Allowance(remaining, min(max(reset_s, 0.0), MAX_RESET_S))

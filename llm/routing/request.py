@@ -36,6 +36,11 @@ class Route(Struct, frozen=True, kw_only=True, eq=False):
     instruments: Instruments
     waiting: asyncio.Semaphore
 
+    @property
+    def has_others(self) -> bool:
+        """Whether there is anybody else to ask than the first."""
+        return sum(map(len, self.plan.values())) > 1
+
     def decide(self, trial: Trial, prompt: Prompt, busy: Collection[str] = ()) -> Decision:
         """Who is asked next, by what is known now."""
         candidates = trial.candidates(self.instruments.clock(), busy)
@@ -141,7 +146,7 @@ class Request:
     def _patience_s(self, chosen: Candidate) -> float:
         """How long to wait for the first output: half of the time left, if somebody else could use the other half."""
         left_s = self._deadline.remaining_s(self._with.clock)
-        if self._is_spent():
+        if self._is_spent() or not self._route.has_others:
             return left_s
         others = self._trial.candidates(self._with.clock(), busy={chosen.target})
         return left_s / 2 if any(one.excluded is None for one in others) else left_s

@@ -1,6 +1,7 @@
 """A model's events, and how to be done with them."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 from rag.base.types import ModelEvent
 
@@ -21,8 +22,10 @@ class Closing:
         await close(self._events)
 
 
-async def close(events: AsyncIterator[ModelEvent]) -> None:
-    """Ends the model's work where its iterator can be closed, which every async generator can."""
+async def close(events: AsyncIterator[Any]) -> None:
+    """Ends the work behind an iterator that can be closed, which every async generator can."""
+    if getattr(events, "ag_frame", events) is None:  # a generator that is over: most are, and there are ten in a row
+        return
     aclose: Callable[[], Awaitable[None]] | None = getattr(events, "aclose", None)
     if aclose is not None:
         await aclose()

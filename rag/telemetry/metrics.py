@@ -20,6 +20,7 @@ class Metrics:
     def __init__(self) -> None:
         self._registry = CollectorRegistry(auto_describe=False)
         self._known = {metric.name: self._made(metric) for metric in CATALOGUE}
+        self._children: dict[tuple[str, tuple[str, ...]], MetricWrapperBase] = {}  # the library's own way locks
         self._ready: Callable[[], bool] = lambda: False
         self._readers: list[Callable[[], None]] = []
         self._lookups: list[Callable[[], Awaitable[None]]] = []
@@ -74,8 +75,13 @@ class Metrics:
         return write(self._registry)
 
     def _labelled(self, metric: Metric, labels: tuple[str, ...]) -> MetricWrapperBase:
-        known = self._known[metric.name]
-        return known.labels(*labels) if labels else known
+        if not labels:
+            return self._known[metric.name]
+        key = (metric.name, labels)
+        child = self._children.get(key)
+        if child is None:
+            child = self._children[key] = self._known[metric.name].labels(*labels)
+        return child
 
     def _made(self, metric: Metric) -> MetricWrapperBase:
         match metric.kind:

@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextvars import ContextVar
 from typing import TypeVar
 
+from rag.base.events import close
 from rag.telemetry.spans import CURRENT, Span, end
 
 Event = TypeVar("Event")
@@ -61,10 +62,8 @@ async def spanned(
 
 
 async def _close(variable: ContextVar[Value], value: Value, events: AsyncIterator[Event]) -> None:
-    close = getattr(events, "aclose", None)  # every async generator has it; an iterator need not
-    if close:
-        token = variable.set(value)
-        try:
-            await close()
-        finally:
-            variable.reset(token)
+    token = variable.set(value)
+    try:
+        await close(events)
+    finally:
+        variable.reset(token)

@@ -41,6 +41,7 @@ async def whole(events: AsyncIterator[TalkEvent]) -> Said:
     citations: tuple[Citation, ...] = ()
     degraded: tuple[str, ...] = ()
     usage = Usage(input_tokens=0, output_tokens=0)
+    finished: Finished | None = None
     async with aclosing(cast("Any", events)):  # every stream of events is a generator
         async for event in events:
             match event:
@@ -55,16 +56,18 @@ async def whole(events: AsyncIterator[TalkEvent]) -> Said:
                 case Answered():
                     citations, degraded = event.answer.citations, event.answer.degraded
                 case Finished():
-                    return Said(
-                        text="".join(texts),
-                        reasoning="".join(thoughts),
-                        calls=joined(pieces),
-                        citations=citations,
-                        degraded=degraded,
-                        usage=usage,
-                        finished=event,
-                    )
-    raise BadDependency("the answer was cut off before its end")
+                    finished = event  # and read to the end: leaving early is dearer
+    if finished is None:
+        raise BadDependency("the answer was cut off before its end")
+    return Said(
+        text="".join(texts),
+        reasoning="".join(thoughts),
+        calls=joined(pieces),
+        citations=citations,
+        degraded=degraded,
+        usage=usage,
+        finished=finished,
+    )
 
 
 def joined(pieces: Sequence[ToolCallDelta]) -> tuple[ToolCall, ...]:

@@ -26,7 +26,7 @@ async def written(events: AsyncIterator[TalkEvent], writer: Writer) -> AsyncGene
 
     Raises BadDependency for what stops without an end, and what the events raise.
     """
-    began = False
+    began = is_over = False
     async with aclosing(cast("Any", events)):  # every stream of events is a generator
         async for event in events:
             data = writer.write(event)
@@ -35,6 +35,6 @@ async def written(events: AsyncIterator[TalkEvent], writer: Writer) -> AsyncGene
                 data = writer.first() + data
             if data:
                 yield data
-            if isinstance(event, Finished):
-                return
-    raise BadDependency("the answer was cut off before its end")
+            is_over = is_over or isinstance(event, Finished)  # read to its end: leaving it is dearer
+    if not is_over:
+        raise BadDependency("the answer was cut off before its end")
