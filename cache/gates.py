@@ -115,7 +115,15 @@ def _roles(a: Wording, b: Wording) -> bool:
     """Who does what to whom: the words of both stand in one order, or move only together with their preposition."""
     shared = {*a.content} & {*b.content}
     in_order = [word for word in a.content if word in shared] == [word for word in b.content if word in shared]
-    return (in_order and _parts(a) == _parts(b)) or Counter(a.phrases) == Counter(b.phrases)
+    if not (in_order and _parts(a) == _parts(b)) and Counter(a.phrases) != Counter(b.phrases):
+        return False
+    ours, theirs = _persons(a), _persons(b)
+    return min(len(ours), len(theirs)) < 2 or ours == theirs
+
+
+def _persons(wording: Wording) -> list[str]:
+    """The different persons that pronouns name, in order."""
+    return list(dict.fromkeys(lexicon.PERSONS[word] for word in wording.words if word in lexicon.PERSONS))
 
 
 def _parts(wording: Wording) -> Counter[tuple[str, str]]:

@@ -76,6 +76,9 @@ JOINING: Final = _words("and or versus vs nor")
 POINTING: Final = _words("your yours this these those their them they its his her hers him he she")
 """Words that point at something; unless both sides point, they do not ask the same."""
 
+PERSONS: Final = _pairs("i:1 me:1 we:1 us:1 you:2 he:he him:he she:she her:she they:they them:they")
+"""Who acts and who suffers it, where both are pronouns: their order tells."""
+
 TENSES: Final = {
     "past": _words("was were had"),
     "future": _words("will shall"),

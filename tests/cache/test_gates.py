@@ -40,6 +40,7 @@ DIFFERENT = [
         "What is trade with poor countries in rich ones?",
         "roles",
     ),
+    ("Can I see you?", "Can you see me?", "roles"),
     ("Are there Jews in the US?", "Are there Jews?", "wording"),
     ("What does vitamin A do?", "What does a vitamin do?", "wording"),
     ("What is SMTP?", "What does SMTP do?", "wording"),
@@ -63,6 +64,7 @@ SAME = [
     ("How did they solve it?", "I wonder how they solved it"),
     ("What does it mean?", "Tell me what it means"),
     ("WHAT IS A REFUND?", "what is a refund"),
+    ("Do I owe you a refund?", "Tell me if I owe you a refund"),
 ]
 
 
