@@ -12,16 +12,15 @@ import msgspec
 from msgspec.structs import replace
 
 from rag.cli import options
+from rag.cli.eval_cache import cache, wordings
 from rag.cli.eval_chunking import chunking
 from rag.cli.main import run
+from rag.cli.terminal import echo_scores
 from rag.govern.limits import patient
 from rag.settings import Settings
 
 if TYPE_CHECKING:
-    from rag.base.ports import Vectors
     from rag.evals.answers import Judged, Reply
-    from rag.evals.cache_curves import Curve
-    from rag.evals.cache_run import Gold, Wording
     from rag.evals.collection import Collection
     from rag.evals.metrics import Interval
     from rag.evals.retrieval import Report
@@ -33,6 +32,8 @@ def command() -> None:
 
 
 command.add_command(chunking)
+command.add_command(cache)
+command.add_command(wordings)
 
 
 @command.command("answers")
@@ -86,111 +87,6 @@ def abstention(ctx: click.Context, folder: Path, seed: int, as_json: bool) -> No
     from rag.evals.collection import open_collection
 
     run(_abstention(options.settings_of(ctx), open_collection(folder), seed, as_json=as_json))
-
-
-@command.command("cache")
-@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
-@click.option("--limit", type=click.IntRange(1), help="Only the first so many questions.")
-@click.option("--paraphrases", type=click.IntRange(0, 10), default=1, show_default=True, help="For each question.")
-@click.option("--seed", type=int, default=0, show_default=True, help="The order, and which paraphrases.")
-@options.as_json
-@click.pass_context
-def cache(ctx: click.Context, folder: Path, limit: int | None, paraphrases: int, seed: int, as_json: bool) -> None:
-    """Index FOLDER, ask all of its questions and paraphrases in random order, and count the wrong hits."""
-    from rag.evals.cache_run import read_gold, wordings
-
-    questions = read_gold(folder)[:limit]
-    run(_cache(options.settings_of(ctx), folder, questions, wordings(questions, paraphrases, seed), as_json=as_json))
-
-
-@command.command("wordings")
-@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
-@click.option("--svg", type=click.Path(path_type=Path, dir_okay=False), help="Draw the curves into this file.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the generated pairs.")
-@options.as_json
-@click.pass_context
-def wordings_command(ctx: click.Context, folder: Path, svg: Path | None, seed: int, as_json: bool) -> None:
-    """Hold the cache's gates against labelled pairs (qqp, mediqa-rqe, banking77 in FOLDER) and generated ones."""
-    run(_wordings(options.settings_of(ctx), folder, svg, seed, as_json=as_json))
-
-
-async def _cache(
-    settings: Settings, folder: Path, questions: "Sequence[Gold]", asked: "Sequence[Wording]", *, as_json: bool
-) -> int:
-    from tempfile import TemporaryDirectory
-
-    from rich.progress import Progress
-
-    from rag.compose import open_services
-    from rag.evals.abstention import answer_of
-    from rag.evals.cache_run import score_cache
-    from rag.evals.collection import open_collection
-    from rag.evals.retrieval import TENANT, drafts
-    from rag.govern.keys import KeyRing
-
-    with (
-        TemporaryDirectory(prefix="groundwire-eval-") as passing,
-        Progress(disable=as_json, transient=True) as progress,
-    ):
-        async with open_services(replace(settings, data_dir=Path(passing)), KeyRing()) as services:
-            indexing = progress.add_task("indexing", total=None)
-            indexer = services.library.indexer
-            await indexer.run(drafts(open_collection(folder)), TENANT, lambda _: progress.advance(indexing))
-            asking = progress.add_task("asking", total=len(asked))
-            ask = partial(answer_of, services.answerer, cache="use")
-            scores = await score_cache(questions, asked, ask, lambda: progress.advance(asking))
-    _echo(scores, as_json=as_json)
-    return 0
-
-
-async def _wordings(settings: Settings, folder: Path, svg: Path | None, seed: int, *, as_json: bool) -> int:
-    from rag.base.deadline import Deadline
-    from rag.base.types import Work
-    from rag.evals import cache_curves, cache_pairs
-    from rag.index.embedders.factory import open_embedder
-
-    async with open_embedder(settings.embedder, settings.models_dir) as (embedder, _):
-
-        async def embed(texts: "Sequence[str]") -> "Vectors":
-            import numpy as np
-
-            work = Work(tenant="eval", deadline=Deadline.after(3_600), lane="bulk")
-            parts = [await embedder.embed(texts[at : at + 256], "query", work) for at in range(0, len(texts), 256)]
-            return np.concatenate(parts)
-
-        found = await cache_curves.curves(folder, embed)
-    generated = cache_pairs.score_generated(seed)
-    if svg:
-        await asyncio.to_thread(svg.write_text, _drawn(found), encoding="utf-8")
-    if as_json:
-        click.echo(msgspec.json.encode({"curves": found, "generated": generated}))
-        return 0
-    for curve in found:
-        gated, alone = curve.gated[0], curve.alone_at_same_hits
-        click.echo(
-            f"{curve.name}: {curve.lookups} lookups, {gated.hits} hits of which {gated.wrong} are labelled wrong"
-        )
-        click.echo(f"  the cosine alone at as many hits (from {alone.cut:.3f} on): {alone.wrong}")
-        for point in curve.alone:
-            click.echo(f"  the cosine alone from {point.cut:.3f} on: {point.hits} hits, {point.wrong} labelled wrong")
-    _echo(generated, as_json=False)
-    return 0
-
-
-def _drawn(found: "Sequence[Curve]") -> str:
-    from rag.bench.chart import Line, chart
-
-    panels = []
-    for curve in found:
-        lines = []
-        for number, (label, points) in enumerate((("cosine alone", curve.alone), ("with gates", curve.gated))):
-            places = {
-                100 * point.hits / curve.lookups: 100 * point.wrong / point.hits for point in points if point.hits
-            }
-            lines.append(Line(label=label, colour=number, dashes=number, points=tuple(sorted(places.items()))))
-        panels.append((f"{curve.name}: wrong hits, % of hits", lines))
-    about = "Labelled pairs of questions; cuts of the cosine from 0.80 to 0.99. Labels of qqp are noisy."
-    return chart("Answer cache: wrong hits against hits", about, "hits, % of lookups", panels)
 
 
 async def _retrieval(
@@ -264,18 +160,8 @@ async def _abstention(settings: Settings, collection: "Collection", seed: int, *
             scores = await evals.score_abstention(
                 collection, withheld, partial(evals.answer_of, services.answerer), lambda: progress.advance(asking)
             )
-    _echo(scores, as_json=as_json)
+    echo_scores(scores, as_json=as_json)
     return 0
-
-
-def _echo(scores: msgspec.Struct, *, as_json: bool) -> None:
-    if as_json:
-        click.echo(msgspec.json.encode(scores))
-        return
-    fields = msgspec.to_builtins(scores)
-    width = max(map(len, fields))
-    for name, value in fields.items():
-        click.echo(f"{name:{width}} {value:.3f}" if isinstance(value, float) else f"{name:{width}} {value}")
 
 
 def _print(report: "Report", changes: "Mapping[str, Interval]") -> None:
@@ -326,5 +212,5 @@ async def _answers(settings: Settings, questions: "Sequence[Judged]", details: P
     if details:
         text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
         await asyncio.to_thread(details.write_text, text, encoding="utf-8")
-    _echo(scores, as_json=as_json)
+    echo_scores(scores, as_json=as_json)
     return 0

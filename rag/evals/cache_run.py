@@ -74,7 +74,7 @@ def read_gold(folder: Path) -> list[Gold]:
     return found
 
 
-def wordings(questions: Sequence[Gold], n_paraphrases: int, seed: int) -> list[Wording]:
+def wordings_of(questions: Sequence[Gold], n_paraphrases: int, seed: int) -> list[Wording]:
     """Every question with some of its paraphrases, all in random order."""
     dice = random.Random(seed)  # noqa: S311 - reproducible data, no secret
     asked = []

@@ -42,3 +42,13 @@ def test_the_cosine_alone_is_compared_at_as_many_hits() -> None:
     assert (found.gated[0].hits, found.gated[0].wrong) == (2, 0)
     assert (found.alone_at_same_hits.hits, found.alone_at_same_hits.wrong) == (2, 1)
     assert found.alone_at_same_hits.cut == 0.95
+
+
+def test_loose_ones_are_added_to_what_passes_by_their_likeness() -> None:
+    loose = [Lookup(0.97, False, False, is_loose=True), Lookup(0.9, False, True, is_loose=True)]
+    found = curve("x", [Lookup(0.99, False, False), Lookup(0.95, True, True), Lookup(0.7, True, False), *loose])
+    assert [(point.hits, point.wrong) for point in found.loose] == [
+        (3, 1) if point.cut <= 0.9 else (2, 1) if point.cut <= 0.97 else (1, 0) for point in found.loose
+    ]
+    assert (found.loose_at_cosine.hits, found.loose_at_cosine.wrong) == (3, 1), "as many as the cosine has at 0.95"
+    assert found.loose_at_cosine.cut == 0.9

@@ -4,7 +4,7 @@ from msgspec.structs import replace
 
 from rag.base.answers import Answer, Recall
 from rag.evals.cache_pairs import adversarial_pairs, score_generated
-from rag.evals.cache_run import Gold, Wording, read_gold, score_cache, wordings
+from rag.evals.cache_run import Gold, Wording, read_gold, score_cache, wordings_of
 from tests.serve.stage import ANSWER
 
 HEIGHT = Gold(text="How tall is it?", answers=frozenset({"330 m"}), document="p1")
@@ -51,9 +51,9 @@ def test_questions_come_from_both_files(tmp_path) -> None:  # type: ignore[no-un
     (tmp_path / "qrels.test.tsv").write_text("query-id\tcorpus-id\tscore\nq1\tp1\t1\n")
     gold = read_gold(tmp_path)
     assert [(one.text, one.document, set(one.answers)) for one in gold] == [("A?", "p1", {"5"}), ("C?", "p9", {"x"})]
-    asked = wordings(gold, 2, seed=1)
+    asked = wordings_of(gold, 2, seed=1)
     assert sorted(wording.question for wording in asked) == [0, 0, 0, 1, 1, 1]
-    assert asked == wordings(gold, 2, seed=1)
+    assert asked == wordings_of(gold, 2, seed=1)
 
 
 def test_generated_pairs_are_new_each_time_and_reproducible() -> None:
