@@ -93,12 +93,12 @@ class Connection(asyncio.Protocol):
         self._may_go_on = False
         self._is_held = False
 
-    async def exchange(self, request: Request) -> Incoming:
-        """The reply, once its head is here. Raises OSError."""
+    async def exchange(self, request: bytes) -> Incoming:
+        """The reply, once its head is here, to an encoded request. Raises OSError."""
         reply = self._reply = Incoming(self)
         self._n_head_bytes = 0
         self.resume()  # the reply before may have been held up to its last byte
-        self._transport.write(encoded(request))
+        self._transport.write(request)
         try:
             while not reply.has_head and reply.fault is None:
                 await reply.wait()
@@ -212,14 +212,16 @@ class Connection(asyncio.Protocol):
 
 
 def encoded(request: Request) -> bytes:
-    """The request as it goes over the wire."""
+    """The request as it goes over the wire. Raises ConnectionError for a header that is no header's text."""
     address = request.address
     fields = "".join([f"{name}: {value}\r\n" for name, value in request.headers.items()])
+    if not fields.isascii() or fields.count("\n") + fields.count("\r") != 2 * len(request.headers):
+        raise ConnectionError("a header of the request is not one line of ASCII")
     head = (
         f"POST {address.target} HTTP/1.1\r\nhost: {address.authority}\r\n{fields}"
         f"content-length: {len(request.body)}\r\n\r\n"
     )
-    return head.encode("latin-1") + request.body
+    return head.encode() + request.body
 
 
 def _is_framed(headers: dict[str, str]) -> bool:

@@ -10,7 +10,7 @@ from typing import Final
 from aiohappyeyeballs import start_connection
 
 from rag.base.deadline import Clock
-from rag.infer.connection import Connection, Incoming
+from rag.infer.connection import Connection, Incoming, encoded
 from rag.infer.exchange import Origin, Request
 
 KEEP_ALIVE_S: Final = 4.0  # below uvicorn's 5 s, so that this side closes first and no POST meets a dying connection
@@ -30,6 +30,7 @@ class Pool:
 
     async def post(self, request: Request) -> Incoming:
         """See `Transport`. Waits where as many exchanges go on as may."""
+        wire = encoded(request)
         await self._room.acquire()
         try:
             connection = self._kept(request.address.origin) or await self._connected(request)
@@ -37,7 +38,7 @@ class Pool:
             self._room.release()
             raise
         self._busy.add(connection)
-        return await connection.exchange(request)
+        return await connection.exchange(wire)
 
     async def aclose(self) -> None:
         """Ends all connections, and with them what they carry."""

@@ -258,14 +258,33 @@ async def test_what_the_server_says_unasked_ends_the_connection_and_is_no_answer
         assert [await whole(transport, asking(url)) for _ in range(3)] == [b"ok"] * 3
 
 
+@pytest.mark.parametrize("value", ["a\r\nhost: elsewhere", "a\nb", "a\rb", "gru\u00df"])
+async def test_a_header_of_more_than_one_line_of_ascii_is_not_sent_and_takes_nobodys_place(value: str):
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+
+    async with address_of(serve) as url, open_transport(1) as transport:
+        odd = asking(url)
+        odd.headers["x"] = value
+        for _ in range(2):
+            with pytest.raises(Unavailable, match="m cannot be reached"):
+                await net.send(transport, odd, "m")
+        reply = await net.send(transport, asking(url), "m")
+        await reply.aclose()
+        assert reply.status == 200
+
+
 async def test_no_more_connections_are_open_than_allowed_and_those_who_wait_get_their_turn():
     n_open = most = 0
+    three = asyncio.Barrier(3)
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal n_open, most
         n_open += 1
         most = max(most, n_open)
         await read_request(reader)
+        await three.wait()
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok")
         await writer.drain()
         n_open -= 1
