@@ -19,7 +19,7 @@ class _Flight(Generic[Result]):
 
     def __init__(self, task: asyncio.Task[Result]) -> None:
         self.task = task
-        self.waiting: set[asyncio.Future[None]] = set()
+        self.waiting: list[asyncio.Future[None]] = []  # in the order in which they came
 
 
 class SingleFlight(Generic[Key, Result]):
@@ -59,14 +59,14 @@ class SingleFlight(Generic[Key, Result]):
     async def _wait(self, key: Key, flight: _Flight[Result], timeout_s: float | None) -> None:
         """Returns when the work is done or the time is up. `asyncio.wait` would do it at five times the cost."""
         landed = asyncio.get_running_loop().create_future()
-        flight.waiting.add(landed)
+        flight.waiting.append(landed)
         try:
             async with asyncio.timeout(timeout_s):
                 await landed
         except TimeoutError:
             pass
         finally:
-            flight.waiting.discard(landed)
+            flight.waiting.remove(landed)
             if not flight.waiting and not flight.task.done():
                 self._land(key, flight)  # at once, so that nobody boards what is being cancelled
                 flight.task.cancel()
