@@ -105,6 +105,7 @@ NO_CUDA = $(LOCK)/torch.in --override <(echo "torch ; sys_platform == 'never'") 
 
 lock: .venv-dev/.installed ## lock the dependencies again (LOCK_FLAGS=--upgrade for newer ones)
 	$(COMPILE) $(OMIT) $(OMIT_2) $(FROM) --output-file $(LOCK)/default.txt
+	$(COMPILE) $(OMIT) $(OMIT_2) $(FROM) --extra queue --extra redis --extra postgres --output-file $(LOCK)/stack.txt
 	$(COMPILE) $(OMIT) $(FROM) --extra dev --output-file $(LOCK)/dev.txt
 	$(COMPILE) $(FROM) --all-extras --output-file $(LOCK)/all.txt
 	$(COMPILE) $(FROM) $(NO_CUDA) --extra dev --extra torch --output-file $(LOCK)/torch.txt

@@ -224,7 +224,13 @@ def test_no_tracked_file_names(what, pattern):
 
 @pytest.mark.parametrize(
     ("lock", "extras"),
-    [("default", []), ("dev", ["dev"]), ("torch", ["dev", "torch"]), ("all", list(PROJECT["optional-dependencies"]))],
+    [
+        ("default", []),
+        ("stack", ["queue", "redis", "postgres"]),
+        ("dev", ["dev"]),
+        ("torch", ["dev", "torch"]),
+        ("all", list(PROJECT["optional-dependencies"])),
+    ],
 )
 def test_the_lock_holds_what_the_project_asks_for(lock, extras):
     """A dependency that was added or raised without `make lock` fails here and not on a fresh machine."""
