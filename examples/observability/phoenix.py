@@ -4,7 +4,8 @@
     RAG__TRACING__ENDPOINT=http://localhost:6006/v1/traces RAG__RERANKER__KIND=onnx rag serve &
     python examples/observability/phoenix.py http://localhost:8080 http://localhost:6006
 
-Ends with 0 when a retriever, a reranker, an embedding and a model call are there under one trace, else with 1.
+Ends with 0 when a retriever, a reranker, an embedding, a model call and a prompt are there under one trace and no span
+is of a kind that Phoenix does not know; else with 1.
 """
 
 import json
@@ -68,6 +69,7 @@ def main(server: str, phoenix: str) -> int:
         for kind, name in EXPECTED.items()
         if not any(span["span_kind"] == kind and name in flat(span["attributes"]) for span in spans)
     ]
+    missing += [f"a kind for {span['name']}" for span in spans if span["span_kind"] == "UNKNOWN"]
     print(f"missing: {', '.join(missing)}" if missing else "all there")
     return 1 if missing else 0
 

@@ -5,6 +5,7 @@ Nothing global is set: a program that has a tracer provider of its own keeps it.
 
 from collections.abc import Callable, Sequence
 from typing import Any, Final
+from uuid import uuid4
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
@@ -50,7 +51,9 @@ class Exporter:
 
     def __init__(self, config: TracingConfig, version: str, exporter: SpanExporter) -> None:
         self._langfuse = config.langfuse
-        self._resource = Resource.create({"service.name": "groundwire", "service.version": version})
+        self._resource = Resource.create(
+            {"service.name": "groundwire", "service.version": version, "service.instance.id": str(uuid4())}
+        )
         self._scope = InstrumentationScope("groundwire", version)
         self._processor = BatchSpanProcessor(exporter, max_queue_size=QUEUE_SPANS, schedule_delay_millis=1_000)
 

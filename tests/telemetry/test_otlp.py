@@ -49,6 +49,12 @@ async def test_every_span_arrives_with_its_place_and_time() -> None:
     assert [link.context.trace_id for link in batch.links] == [root.context.trace_id]
 
 
+async def test_processes_of_one_service_are_told_apart() -> None:
+    one, other = [(await exported(Recorded()))[0].resource.attributes for _ in range(2)]
+    assert one["service.instance.id"] != other["service.instance.id"]
+    assert one["service.name"] == other["service.name"]
+
+
 async def test_a_failure_is_a_status() -> None:
     spans = await exported(Recorded(ScriptedModel("", failure=Unavailable("down"))))
     failed = [span for span in spans if span.status.status_code is StatusCode.ERROR]
