@@ -1,7 +1,7 @@
 """Reads one answer off the wire, event by event; knows nothing of the network."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Generic, Literal, NoReturn, Protocol, TypeVar
 
 from msgspec import Struct
@@ -52,32 +52,7 @@ class Piece(Struct, frozen=True):
     @property
     def estimated_tokens(self) -> int:
         """About how many tokens it has, for servers that do not say."""
-        if self.text and not self.reasoning and not self.calls:  # nearly all are
-            return n_tokens_of(self.text)
         return sum(map(estimated_tokens, self.deltas()))
-
-
-def merged(pieces: Iterable[Piece]) -> Iterator[Piece]:
-    """The pieces, texts that follow each other as one: whoever passes them on has fewer to pass.
-
-    What came before a failure is given out before it is raised.
-    """
-    held: list[str] = []
-    try:
-        for piece in pieces:
-            if piece.text and not piece.reasoning and not piece.calls:
-                held.append(piece.text)
-                continue
-            if held:
-                yield Piece("".join(held), is_progress=True)
-                held.clear()
-            yield piece
-    except Exception:
-        if held:
-            yield Piece("".join(held), is_progress=True)
-        raise
-    if held:
-        yield Piece("".join(held), is_progress=True)
 
 
 class Completion(ABC, Generic[EventT]):
@@ -122,17 +97,34 @@ class Completion(ABC, Generic[EventT]):
         return piece
 
     def feed(self, data: bytes | None) -> Iterator[Piece]:
-        """The pieces in the next bytes of the stream; None is its end. Raises BadDependency for one without an end."""
+        """What the next bytes of the stream say; None is its end. Texts that follow each other are one piece.
+
+        What came before a failure is given out before it is raised. Raises BadDependency for a stream without an end.
+        """
         self._has_ended = data is None
         self._n_bytes += len(data or b"")
         if self._n_bytes > MAX_STREAM_BYTES:
             raise BadDependency(f"{self._target} answered with over {MAX_STREAM_BYTES} bytes")
+        texts: list[str] = []
+        try:
+            for piece in self._read_all(data):
+                if piece.text and not piece.reasoning and not piece.calls:  # nearly all are
+                    self.n_estimated_tokens += n_tokens_of(piece.text)
+                    texts.append(piece.text)
+                elif piece.is_progress:
+                    self.n_estimated_tokens += piece.estimated_tokens
+                    yield from _joined(texts)
+                    yield piece
+        except Exception:
+            yield from _joined(texts)
+            raise
+        yield from _joined(texts)
+
+    def _read_all(self, data: bytes | None) -> Iterator[Piece]:
         for event in self._parser.finish() if data is None else self._parser.feed(data):
             if self.is_done:
                 return
-            piece = self.read(event)
-            self.n_estimated_tokens += piece.estimated_tokens
-            yield piece
+            yield self.read(event)
 
     def end(self, *, offers_tools: bool = False) -> StopReason:
         """Why the answer ended. Raises BadDependency when it did not: a stream that just stops was cut off.
@@ -155,3 +147,11 @@ class Completion(ABC, Generic[EventT]):
     def fail(self, error: WireError, retry_after_s: float | None = None) -> NoReturn:
         """Raises what an error inside the stream stands for."""
         raise as_error(failure_of(None, error, retry_after_s), self._target)
+
+
+def _joined(texts: list[str]) -> Iterator[Piece]:
+    """The texts, which are taken, as one piece: whoever passes it on has less to pass."""
+    if texts:
+        text = "".join(texts)
+        texts.clear()
+        yield Piece(text, is_progress=True)

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mappin
 from typing import Any, Protocol
 
 from llm.abilities import Ability, left_out
-from llm.completion import Completion, Piece, merged
+from llm.completion import Completion, Piece
 from llm.config import RemoteConfig
 from llm.dialect import Dialect, simpler
 from llm.endpoint import Endpoint
@@ -146,15 +146,13 @@ class RemoteModel:
                 raise
             completion.is_done = True  # all that is lost is the usage
             return ()
-        return merged(_progress(completion, data, patience))
+        return _renewing(completion.feed(data), completion, patience)
 
 
-def _progress(completion: Completion[Any], data: bytes | None, patience: Patience) -> Iterator[Piece]:
-    """The pieces in the data that say something, each of which renews the patience."""
-    for piece in completion.feed(data):
-        if completion.is_whole:
-            patience.finished()
-        elif piece.is_progress:
-            patience.progressed()
-        if piece.is_progress:
-            yield piece
+def _renewing(pieces: Iterable[Piece], completion: Completion[Any], patience: Patience) -> Iterator[Piece]:
+    """The pieces, each of which renews the patience; an answer that is whole needs little more of it."""
+    for piece in pieces:
+        patience.progressed()
+        yield piece
+    if completion.is_whole:
+        patience.finished()

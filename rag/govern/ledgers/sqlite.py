@@ -16,6 +16,13 @@ _log = logging.getLogger(__name__)
 BUSY_S = 0.2
 """How long a transaction waits for that of another process: it holds up the event loop for as long."""
 
+CHECKPOINT_PAGES = 16_000
+"""How many pages, of 4 KiB, the log of the file grows before they are brought home, which waits for the disk.
+
+SQLite's own 1,000 were full after 250 calls: the event loop stood still for 60 to 95 ms then, and a reservation took
+160 to 200 µs instead of 65 to 80 (busy machine, 2026-11-23).
+"""
+
 GATHER_S = 0.02
 """How long what calls did cost waits for the next transaction, which is half of what either costs by itself."""
 
@@ -56,6 +63,7 @@ async def open_sqlite_ledger(file: Path) -> AsyncIterator["SqliteLedger"]:
     try:
         connection = sqlite3.connect(file, timeout=BUSY_S, isolation_level=None)
         connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
         connection.execute("PRAGMA synchronous = NORMAL")  # survives the death of the process; not of the machine
         connection.executescript(_SCHEMA)
         connection.execute("DELETE FROM reservations WHERE lapsed AND lease_until < ?", (time() - SETTLED_LATE_S,))
