@@ -93,8 +93,9 @@ def cache_headers(recall: Recall) -> dict[str, str]:
 
 def _query(data: AskBody, principal: Principal, request_id: str, services: Services) -> Query:
     if data.model is not None and data.model not in services.models:
-        known = ", ".join(sorted(services.models))
-        raise InvalidInput(f"there is no model '{data.model}' here; there are: {known}", pointer="/model")
+        raise InvalidInput(
+            f"there is no model '{data.model}' here; GET /v1/models lists what there is", pointer="/model"
+        )
     wish = data.cache if isinstance(data.cache, CacheBody) else CacheBody(mode=data.cache)
     return Query(
         text=data.question,

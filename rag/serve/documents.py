@@ -22,13 +22,13 @@ from rag.base.errors import InvalidInput, NotFound
 from rag.base.ids import document_id as id_of
 from rag.base.types import EVERYONE, Access, DocumentRecord, Match, Principal, Work
 from rag.compose import Services
-from rag.govern.access import managed_in, readable_by, require
+from rag.govern.access import managed_in, permits, readable_by, require
 from rag.govern.limits import MAX_PAGE, Limits
 from rag.index.filters import MAX_ALTERNATIVES as MAX_IDS
 from rag.index.filters import parse_filters
 from rag.records.submissions import Lane, Submission
 from rag.serve.guards import READS, WRITES
-from rag.serve.handing import hand_in, told_of
+from rag.serve.handing import Until, hand_in, told_of
 from rag.serve.reference import refusals
 from rag.serve.shelf import (
     DeletedBody,
@@ -38,7 +38,9 @@ from rag.serve.shelf import (
     OutcomeBody,
     RecordBody,
     ReplacementBody,
+    Told,
     Wait,
+    discreet,
     draft_of,
     outcome_body,
     record_body,
@@ -127,7 +129,8 @@ async def replace_document(
 ) -> Response[OutcomeBody]:
     """Indexes new content for a document that is there; it keeps its `uri`, and without `acl` its readers."""
     known = await _visible(services, principal, document_id)
-    return await _indexed(_Put(data, known.uri, known.acl, wait, "upload"), request, services)
+    acl = await _readers_of(services, principal, known.uri)
+    return await _indexed(_Put(data, known.uri, acl, wait, "upload"), request, services)
 
 
 @delete("/{document_id:str}", summary="Delete a document", opt=WRITES, responses=refusals(404, 422, 502, 503, 504))
@@ -135,8 +138,9 @@ async def delete_document(
     document_id: FromPath[str], services: NamedDependency[Services], principal: NamedDependency[Principal]
 ) -> None:
     """Removes a document; no answer will come from it any more. Others that hold the same stay."""
-    await _visible(services, principal, document_id)
+    known = await _visible(services, principal, document_id)
     if services.desk:
+        await services.desk.readers_of(readable_by(principal), known.uri)
         within = Deadline.after(services.limits.request_timeout_s)
         await services.desk.withdraw(principal.tenant, document_id, within)
     await services.library.delete(readable_by(principal), document_id)
@@ -213,11 +217,6 @@ class _Known(Struct, frozen=True):
         """What it is called."""
         return self.submission.uri if self.submission else self.stored.uri
 
-    @property
-    def acl(self) -> tuple[str, ...]:
-        """Who may read it, unless something else is said."""
-        return self.submission.acl if self.submission else self.stored.acl
-
 
 async def _visible(services: Services, principal: Principal, document_id: str) -> _Known:
     access = readable_by(principal)
@@ -229,7 +228,10 @@ async def _visible(services: Services, principal: Principal, document_id: str) -
 
 
 async def _readers_of(services: Services, principal: Principal, uri: str) -> tuple[str, ...]:
-    """Who may read the document at `uri` so far; everyone, where there is none or none that the key may see."""
+    """Who may read the document at `uri` so far; everyone, where there is none or none that the key may see.
+
+    Raises Forbidden where what was handed in last for it is hidden from the key, even if it sees what is stored yet.
+    """
     access = readable_by(principal)
     if services.desk:
         return await services.desk.readers_of(access, uri) or (EVERYONE,)
@@ -256,18 +258,25 @@ async def _indexed(put: _Put, request: Request[Any, Any, Any], services: Service
     """Puts it and waits, as long as the client does. A client that leaves may find it stored or not, never in part."""
     within_s = services.limits.ingest_timeout_s
     access, deadline = readable_by(request.user), Deadline.after(within_s)
+    told = _told_to(request.user, access, put, is_open=services.keys.is_open)
     if services.desk:
-        until = (put.wait, deadline) if put.wait else None
+        until = Until(put.wait, deadline, told) if put.wait else None
         putting = hand_in(services.desk, access, put.draft, put.lane, until)
     else:
-        putting = _put(services.library, access, put, Work(tenant=access.tenant, deadline=deadline, lane="bulk"))
+        putting = _put(services.library, access, put, told, Work(tenant=access.tenant, deadline=deadline, lane="bulk"))
     return await while_connected(request.receive, putting, within_s=within_s + GRACE_S)
 
 
-async def _put(library: Library, access: Access, put: _Put, work: Work) -> Response[OutcomeBody]:
-    outcome = await library.put(access, put.draft, work)
+async def _put(library: Library, access: Access, put: _Put, told: Told, work: Work) -> Response[OutcomeBody]:
+    outcome = told(await library.put(access, put.draft, work))
     if outcome.status == "skipped":
         return Response(outcome_body(outcome, "skipped"))
     if put.wait == "searchable":
         await library.require_searchable(access.tenant, outcome, work)
     return Response(outcome_body(outcome, put.wait or "indexed"))
+
+
+def _told_to(principal: Principal, access: Access, put: _Put, *, is_open: bool) -> Told:
+    """What those hear of an outcome who put it: of a document that they may not read, not what else holds the same."""
+    may_know = is_open or "admin" in principal.scopes or permits(access, access.tenant, put.draft.acl)
+    return (lambda outcome: outcome) if may_know else discreet

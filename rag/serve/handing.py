@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 
 from litestar import Response
+from msgspec import Struct
 from msgspec.structs import replace
 
 from ingest.draft import Draft
@@ -14,14 +15,20 @@ from rag.base.errors import PermanentIngestError, TransientIngestError
 from rag.base.titles import name_of
 from rag.base.types import Access, DocumentRecord
 from rag.records.submissions import Lane, Submission
-from rag.serve.shelf import OutcomeBody, PendingBody, RecordBody, Wait, outcome_body, record_body
+from rag.serve.shelf import OutcomeBody, PendingBody, RecordBody, Told, Wait, outcome_body, record_body
 
 _REACHED: dict[Wait, tuple[str, ...]] = {"indexed": ("indexed", "searchable"), "searchable": ("searchable",)}
 
 
-async def hand_in(
-    desk: Desk, access: Access, draft: Draft, lane: Lane, until: tuple[Wait, Deadline] | None
-) -> Response[OutcomeBody]:
+class Until(Struct, frozen=True):
+    """What is waited for, until when, and how what became of it is told."""
+
+    state: Wait
+    deadline: Deadline
+    told: Told
+
+
+async def hand_in(desk: Desk, access: Access, draft: Draft, lane: Lane, until: Until | None) -> Response[OutcomeBody]:
     """202 with what was accepted; where it is to be waited for, 200 with what became of it in time.
 
     Raises IngestError when it failed, and as `Desk.hand_in` and `Desk.wait` do.
@@ -29,14 +36,14 @@ async def hand_in(
     submission = await desk.hand_in(access, Handed(draft=draft), lane)
     if until is None:
         return Response(_accepted(submission), status_code=HTTPStatus.ACCEPTED)
-    state, deadline = until
-    submission = await desk.wait(submission, _REACHED[state], deadline)
+    state = until.state
+    submission = await desk.wait(submission, _REACHED[state], until.deadline)
     if submission.state == "failed":
         raise (TransientIngestError if submission.transient else PermanentIngestError)(submission.reason)
     outcome = outcome_of(submission)
     if outcome is None or submission.state not in _REACHED[state]:
         return Response(_accepted(submission), status_code=HTTPStatus.ACCEPTED)
-    return Response(outcome_body(outcome, "skipped" if outcome.status == "skipped" else state))
+    return Response(outcome_body(until.told(outcome), "skipped" if outcome.status == "skipped" else state))
 
 
 async def told_of(desk: Desk, record: DocumentRecord | None, submission: Submission) -> RecordBody:

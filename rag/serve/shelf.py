@@ -1,6 +1,6 @@
 """The shapes of the documents part of the HTTP interface."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Literal
 
@@ -121,6 +121,19 @@ class ListingBody(Struct, frozen=True, kw_only=True):
     documents: tuple[RecordBody, ...]
     total: int
     cursor: str | None
+
+
+Told = Callable[[Outcome], Outcome]
+"""What is told of an outcome."""
+
+
+def discreet(outcome: Outcome) -> Outcome:
+    """The outcome without what it tells of other documents.
+
+    Else whoever may write could guess at documents of other readers: an equal one would be their duplicate.
+    """
+    status: Status = "added" if outcome.status in {"updated", "duplicate"} else outcome.status
+    return replace(outcome, status=status, n_chunks=0, n_tokens=0, near_duplicate_of=None)
 
 
 def outcome_body(outcome: Outcome, state: State | Literal["skipped"]) -> OutcomeBody:

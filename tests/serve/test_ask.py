@@ -123,4 +123,4 @@ async def test_an_unknown_model_is_refused_by_name():
     async with client_of(services()) as client:
         problem = (await client.post("/ask", json={"question": "x", "model": "gone"})).json()
     assert problem["errors"][0]["pointer"] == "/model"
-    assert "big, extractive" in problem["detail"]
+    assert problem["detail"] == "there is no model 'gone' here; GET /v1/models lists what there is"

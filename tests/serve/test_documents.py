@@ -373,3 +373,14 @@ async def test_a_form_in_no_known_charset_is_refused(charset, text):
     async with client_of(with_library(parsers=Parsers()), WRITES) as client:
         reply = await client.put("/documents", content=form, headers=headers)
     assert reply.status_code == 422
+
+
+@pytest.mark.parametrize("guess", ["ann earns 5000 a year in all", "ann earns 9999 a year in all"])
+async def test_nobody_learns_by_guessing_what_documents_of_other_readers_hold(guess):
+    hidden = {"uri": "hr:1", "text": "ann earns 5000 a year in all", "acl": ["group:legal"]}
+    async with client_of(with_library(), WRITES) as client:
+        assert (await client.put("/documents", json=hidden, headers=LEGALS)).json()["status"] == "added"
+        told = (await client.put("/documents", json=hidden | {"uri": "guess", "text": guess})).json()
+        known = (await client.put("/documents", json=hidden | {"uri": "copy"}, headers=LEGALS)).json()
+    assert (told["status"], told["n_chunks"], told["n_tokens"], told["near_duplicate_of"]) == ("added", 0, 0, None)
+    assert known["status"] == "duplicate"

@@ -117,6 +117,20 @@ async def test_a_new_version_keeps_the_old_one_visible_and_its_readers(house: Ho
     assert (after["state"], after["text"], after["acl"]) == ("searchable", "the cat", ["group:legal"])
 
 
+async def test_who_sees_the_old_version_only_may_not_undo_the_new_one(house: House) -> None:
+    """It was withdrawn from them: the new version is to hide what they still see."""
+    async with client_of(staged(house), LEGALS) as client:
+        await client.put("/documents", json=REFUNDS)
+        await indexed(house)
+        await client.put("/documents", json=REFUNDS | {"acl": ["group:legal"]})
+        replaced = await client.put(AT, json={"text": "mine"}, headers=WRITES)
+        deleted = await client.delete(AT, headers=WRITES)
+        await indexed(house)
+        shown = (await client.get(AT, params={"text": "true"})).json()
+    assert (replaced.status_code, deleted.status_code) == (403, 403)
+    assert (shown["text"], shown["acl"]) == (REFUNDS["text"], ["group:legal"])
+
+
 async def test_what_waits_can_be_deleted_by_those_who_may_see_it(house: House) -> None:
     async with client_of(staged(house), WRITES) as client:
         await client.put("/documents", json=REFUNDS)

@@ -21,5 +21,5 @@ def is_task(prompt: Prompt) -> bool:
     asked = prompt.question.lstrip()
     if asked.startswith(_OPEN_WEBUI):
         return any(holds in asked for holds in _OPEN_WEBUI_HOLDS)
-    opening = prompt.messages[0]
-    return asked.startswith(_LIBRECHAT) or (opening.role == "system" and opening.content.startswith(_LIBRECHAT))
+    openings = [turn.content for turn in prompt.messages[:1] if turn.role == "system"]
+    return any(text.startswith(_LIBRECHAT) for text in [asked, *openings])
