@@ -25,10 +25,10 @@ from rag.base.errors import LoadError, Overloaded, QuotaExceeded
 from rag.govern.ladder import CLIMB_S, Effort, Ladder
 from rag.govern.limits import Limits
 
-QUEUED: Final = 12
+QUEUED: Final = 20
 QUEUED_S: Final = 0.06
-"""How many may wait when crowded, or for how long if those are more: what fills the next batch while one runs. With 14
-clients `/search` needs a third more CPU for each than with 64, with 32 of them 5 % more (2 cores, 2026-11-23)."""
+"""How many may wait when crowded, or for how long if those are more: what fills the next batch while one runs. With 12
+clients a `/search` needs 16 % more CPU than with 64, with 24 of them 3 % more (2 cores, medians of 3, 2026-11-23)."""
 
 SHRINK: Final = 0.95
 GROW: Final = 1.05

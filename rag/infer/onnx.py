@@ -24,10 +24,11 @@ RUN_TOKENS = 384
 """Padded tokens of one run. On one core rows of up to 48 tokens are 1.3 to 1.6 times faster together than alone, and
 rows of 64 and more are no faster (AVX512-VNNI, 2026-11-23): with this bound those pair up at most sixfold."""
 
-BESIDE_TOKENS = 256
-"""Tokens of questions for which a second session starts beside a first. One question costs 3.0 ms of CPU, of four 1.3,
-of sixteen 1.0; with both sessions of 2 cores always busy, a search cost 3.7 ms instead of 3.2 (2026-11-23). With more
-cores there is more to lose by waiting, so they share this number. Pairs are too long to gain from company."""
+QUESTION_TOKENS = 256
+"""Of questions that are embedded together, and for which a second session starts beside a first. One costs 3.0 ms of
+CPU, of four 1.3, of sixteen 1.0, and more only make others wait; with both sessions of 2 cores always busy a search
+cost 3.7 ms instead of 3.2 (2026-11-23). With more cores there is more to lose by waiting, so they share this number.
+Pairs of question and passage are too long to gain from company."""
 
 MAX_PAD_WASTE = 0.15
 """The share of a run that may be padding."""
@@ -120,9 +121,10 @@ class OnnxModel:
 
 
 def _limits(folder: ModelFolder, n_sessions: int) -> BatchLimits:
-    gathers = folder.card.task == "embed" and n_sessions > 1
-    beside_tokens = BESIDE_TOKENS // (n_sessions - 1) if gathers else 0
-    return BatchLimits(interactive_tokens=512, bulk_tokens=512, beside_tokens=beside_tokens)
+    if folder.card.task != "embed":
+        return BatchLimits(interactive_tokens=512, bulk_tokens=512)
+    beside_tokens = QUESTION_TOKENS // (n_sessions - 1) if n_sessions > 1 else 0
+    return BatchLimits(interactive_tokens=QUESTION_TOKENS, bulk_tokens=512, beside_tokens=beside_tokens)
 
 
 def runs_of(lengths: Sequence[int], run_tokens: int) -> list[list[int]]:
