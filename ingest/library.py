@@ -1,6 +1,8 @@
 """The documents of a store, for those who manage them one by one."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Final
 
 from msgspec import Struct
@@ -13,6 +15,7 @@ from rag.base.errors import DeadlineExceeded
 from rag.base.ports import Page, PassageStore
 from rag.base.types import Access, DocumentRecord, Filters, Work
 from rag.govern.access import managed_in, permits
+from rag.index.gate import Gate
 
 LOOK_AGAIN_S: Final = 0.05
 
@@ -30,14 +33,27 @@ class Library:
     def __init__(self, indexer: Indexer, store: PassageStore) -> None:
         self.indexer = indexer
         self._store = store
+        self._writing = Gate()
+
+    @asynccontextmanager
+    async def still(self) -> AsyncIterator[None]:
+        """Inside, nothing is put or deleted through this library; those who want to wait."""
+        async with self._writing.exclusive():
+            yield
+
+    def exchange(self, indexer: Indexer, store: PassageStore) -> None:
+        """Goes on with another store that holds the same documents. To be called inside of `still`."""
+        self.indexer = indexer
+        self._store = store
 
     async def put(self, access: Access, draft: Draft, work: Work) -> Outcome:
         """Indexes the draft in the tenant of `access`, in place of the document that has its uri.
 
         Raises Forbidden when that document exists and is not visible; IngestError, LoadError, DependencyError.
         """
-        document = self.indexer.document(draft, access.tenant)
-        return await self.indexer.index(document, work, access)
+        async with self._writing.shared():
+            document = self.indexer.document(draft, access.tenant)
+            return await self.indexer.index(document, work, access)
 
     async def require_searchable(self, tenant: str, outcome: Outcome, work: Work) -> None:
         """Returns when what was put is read back: its record in that version, and every chunk that stands for it.
@@ -78,11 +94,13 @@ class Library:
 
     async def delete(self, access: Access, document_id: str) -> bool:
         """Removes a document; whether there was one that `access` covers. Its duplicates stay."""
-        record = await self.get(access, document_id)
-        return record is not None and await self.indexer.remove(record)
+        async with self._writing.shared():
+            record = await self.get(access, document_id)
+            return record is not None and await self.indexer.remove(record)
 
     async def delete_matching(self, access: Access, filters: Filters) -> Deletion:
         """Removes all that match and that `access` covers; no filters match everything. Duplicates of them stay."""
-        n_deleted = await self.indexer.remove_matching(access, filters)
+        async with self._writing.shared():
+            n_deleted = await self.indexer.remove_matching(access, filters)
         left = await self._store.records(access, filters, 1)
         return Deletion(n_deleted=n_deleted, n_left=left.total)

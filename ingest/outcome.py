@@ -97,6 +97,11 @@ class Report(Struct, kw_only=True):
         if outcome.status == "failed":
             self.failures.append(failure_of(outcome))
 
+    def add(self, other: "Report") -> None:
+        """Adds another run."""
+        for name in self.__struct_fields__:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
 
 def failure_of(outcome: Outcome) -> Failure:
     """What a failed document is reported as."""

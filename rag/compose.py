@@ -1,15 +1,15 @@
 """The composition root: everything that serves is built, opened and closed here, in this order and back."""
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 from msgspec.structs import replace
 from tokenizers import Tokenizer
 
+from ingest.config import IngestConfig
 from ingest.library import Library
 from ingest.parse.pool import ParserPool
 from ingest.pipeline import Indexer
@@ -22,9 +22,10 @@ from llm.tariff import tariff_of
 from rag.base.errors import ConfigError
 from rag.base.folders import private_folder
 from rag.base.health import Health
-from rag.base.ports import Answers, ChatModel, Embedder, PassageStore, Reranker, Retriever
+from rag.base.ports import Answers, ChatModel, Embedder, PassageStore, Reranker
 from rag.base.stages import Stages
 from rag.base.types import Scope
+from rag.generation import EdgeNursery, Generation, open_generation
 from rag.govern.accounts import AccountBook
 from rag.govern.admission import Admission
 from rag.govern.admitted import AdmittedModel
@@ -37,12 +38,10 @@ from rag.govern.keys_file import read_keys
 from rag.govern.limits import Limits
 from rag.govern.meters import Meters
 from rag.govern.permitted import PermittedAnswers
-from rag.index.config import EdgeConfig
-from rag.index.embedders.factory import open_embedder
+from rag.index.embedders.factory import Opened, open_embedder
 from rag.index.embedders.shared import SharedEmbedder
 from rag.index.factory import INDEX, Store, open_store
 from rag.index.filters import Fields
-from rag.index.retriever import BatchedRetriever
 from rag.infer.tokens import lengths_of
 from rag.observation import Observation, open_observation
 from rag.pipeline.answer import EXTRACTIVE, Answerer
@@ -52,14 +51,12 @@ from rag.pipeline.search import Searcher
 from rag.queueing import Shift, open_desk, open_shift
 from rag.records.feedback import FeedbackBook
 from rag.reload import Reloader
-from rag.remembering import open_remembering
+from rag.remembering import Remembering, open_remembering
 from rag.settings import Settings
+from rag.succession import Succession
 from rag.telemetry.metrics import Metrics
 from rag.telemetry.tracing import Tracing
 from rerank.factory import open_reranker
-
-if TYPE_CHECKING:
-    from rag.index.edge import EdgeStore
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +83,7 @@ class Services:
     library: Library
     desk: Desk | None
     """None where documents are indexed by whom they are handed to."""
+    succession: Succession
     parsers: ParserPool
     cache: CacheDesk | None
     """None where no answer is kept."""
@@ -94,15 +92,6 @@ class Services:
     tracing: Tracing
     optimize: Callable[[], Awaitable[bool]]
     """Builds the search index of what was stored since. Holds up this whole process: not for one that serves."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rebuild:
-    """An index and its successor: what the old one holds, how to put it into the new one, and the step over."""
-
-    old: "EdgeStore"
-    indexer: Indexer
-    adopt: Callable[[], Awaitable[None]]
 
 
 def with_keys(settings: Settings, local_token: str) -> Settings:
@@ -126,6 +115,18 @@ def with_keys(settings: Settings, local_token: str) -> Settings:
     return replace(settings, auth=replace(settings.auth, keys=tuple(keys)))
 
 
+_Readers = tuple[Embedder, Tokenizer, Reranker]
+
+
+class _Answering(NamedTuple):
+    """What answers and what is answered from."""
+
+    searcher: Searcher
+    models: ModelRegistry
+    kept: Remembering
+    succession: Succession
+
+
 @asynccontextmanager
 async def open_services(
     settings: Settings, keys: KeyRing, read: Callable[[], Settings] | None = None
@@ -137,15 +138,11 @@ async def open_services(
         seen = await enter(open_observation(settings))
         guards = await enter(_open_guards(settings, keys, seen))
         with startup.stage("models"):
-            embedder, tokenizer, reranker = await enter(_open_readers(settings, seen))
-        with startup.stage("index"):
-            store, traced, searcher = await enter(_open_search(settings, (embedder, reranker), guards, seen))
-        with startup.stage("answer models"):
-            models = await enter(_open_models(settings, embedder, guards, seen))
-        recipe = _answerer(settings, searcher, models, tokenizer, store.name)
-        kept = await enter(open_remembering(recipe, models, store, traced, settings))
-        seen.started((embedder.name, reranker.name, store.name), startup.seconds(), health)
-        library = Library(seen.indexer(embedder, kept.written, tokenizer, settings.ingest), kept.written)
+            readers = await enter(_open_readers(settings, seen))
+        answering = await enter(_open_answering(settings, readers, guards, seen, startup))
+        searcher, models, succession = answering.searcher, answering.models, answering.succession
+        made_of = (searcher.embedder.name, searcher.reranker.name, succession.present.store.name)
+        seen.started(made_of, startup.seconds(), health)
         health.warmed_up()
         yield Services(
             keys=keys,
@@ -157,19 +154,20 @@ async def open_services(
             health=health,
             metrics=seen.metrics,
             searcher=searcher,
-            count_tokens=partial(lengths_of, tokenizer),
-            answerer=seen.answers(_permitted(kept.answers, guards.book, settings)),
+            count_tokens=lambda texts: lengths_of(succession.present.tokenizer, texts),
+            answerer=seen.answers(_permitted(answering.kept.answers, guards.book, settings)),
             models=models,
             registry=models,
             reloader=Reloader(settings, partial(_exchange, models, keys, guards.book), read),
             default_model=settings.answer.model,
-            library=library,
-            desk=await enter(open_desk(settings, library)),
-            cache=kept.desk,
+            library=succession.library,
+            desk=await enter(open_desk(settings, succession.library)),
+            succession=succession,
+            cache=answering.kept.desk,
             parsers=await enter(ParserPool(settings.ingest)),
             feedback=seen.feedback,
             tracing=seen.tracing,
-            optimize=store.optimize,
+            optimize=succession.present.store.optimize,
         )
 
 
@@ -179,34 +177,10 @@ async def open_worker(settings: Settings) -> AsyncIterator[Shift]:
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
         embedder, tokenizer = await enter(open_embedder(settings.embedder, settings.models_dir))
-        store = await enter(_open_store(settings, Fields(settings.fields), embedder))
+        store = await enter(_open_store(settings, embedder))
         library = Library(Indexer(embedder, store, tokenizer, settings.ingest), store)
         parsers = await enter(ParserPool(settings.ingest))
         yield await enter(open_shift(settings, library, parsers))
-
-
-@asynccontextmanager
-async def open_rebuild(settings: Settings) -> AsyncIterator[Rebuild]:
-    """The index as it is, and one beside it that is built with the present settings. Raises ConfigError."""
-    from rag.index.rebuild import NEXT, adopt, open_as_built
-
-    if not isinstance(settings.index, EdgeConfig):
-        raise ConfigError(
-            "`rag reindex` rebuilds embedded indexes; for a Qdrant server, ingest into another collection"
-        )
-    index, built = settings.data_dir / INDEX, settings.data_dir / NEXT
-    async with AsyncExitStack() as stack:
-        enter = stack.enter_async_context
-        old = await enter(open_as_built(index, settings.index))
-        embedder, tokenizer = await enter(open_embedder(settings.embedder, settings.models_dir))
-        new = await enter(_open_store(settings, Fields(settings.fields), embedder, folder=NEXT))
-
-        async def step_over() -> None:
-            await new.optimize()
-            await stack.aclose()
-            await asyncio.to_thread(adopt, index, built)
-
-        yield Rebuild(old=old, indexer=Indexer(embedder, new, tokenizer, settings.ingest), adopt=step_over)
 
 
 def _catalogue(settings: Settings) -> Catalogue:
@@ -264,14 +238,34 @@ def _permitted(answers: Answers, book: AccountBook, settings: Settings) -> Answe
     return PermittedAnswers(answers, book, default=settings.answer.model, free=EXTRACTIVE)
 
 
-def _open_store(
-    settings: Settings, fields: Fields, embedder: Embedder, folder: str = INDEX
-) -> AbstractAsyncContextManager[Store]:
+@asynccontextmanager
+async def _open_answering(
+    settings: Settings, readers: _Readers, guards: Guards, seen: Observation, startup: Stages
+) -> AsyncIterator[_Answering]:
+    embedder, tokenizer, reranker = readers
+    async with AsyncExitStack() as stack:
+        enter = stack.enter_async_context
+        with startup.stage("index"):
+            present = await enter(_open_present(settings, (embedder, tokenizer), seen))
+        with startup.stage("answer models"):
+            models = await enter(_open_models(settings, embedder, guards, seen))
+        shared, admit = SharedEmbedder(embedder), guards.admission.admitted
+        searcher = Searcher(shared, present.retriever, reranker, settings.answer, admit)
+        recipe = _answerer(settings, searcher, models, tokenizer, present.store.name)
+        kept = await enter(open_remembering(recipe, models, lambda: succession.present.store.epoch, settings))
+        writing = partial(_writing, kept.hearing, seen)
+        library = Library(*writing(present, settings.ingest))
+        succession = await enter(Succession(present, EdgeNursery(settings, seen), searcher, library, writing))
+        seen.counting(succession)
+        yield _Answering(searcher, models, kept, succession)
+
+
+def _open_store(settings: Settings, embedder: Embedder) -> AbstractAsyncContextManager[Store]:
     private_folder(settings.data_dir)
     return open_store(
         settings.index,
-        folder=settings.data_dir / folder,
-        fields=fields,
+        folder=settings.data_dir / INDEX,
+        fields=Fields(settings.fields),
         fusion=settings.fusion,
         embedder_name=embedder.name,
         dimension=embedder.dimension,
@@ -279,7 +273,24 @@ def _open_store(
 
 
 @asynccontextmanager
-async def _open_readers(settings: Settings, seen: Observation) -> AsyncIterator[tuple[Embedder, Tokenizer, Reranker]]:
+async def _open_present(settings: Settings, readers: Opened, seen: Observation) -> AsyncIterator[Generation]:
+    """The generation of the index that the data folder has."""
+    async with AsyncExitStack() as held:
+        store = await held.enter_async_context(_open_store(settings, readers[0]))
+        async with open_generation(readers, store, held.aclose, settings, seen) as generation:
+            yield generation
+
+
+def _writing(
+    hearing: Callable[[PassageStore], PassageStore], seen: Observation, generation: Generation, config: IngestConfig
+) -> tuple[Indexer, PassageStore]:
+    """How documents get into a generation, so that those who need to know hear of it."""
+    store = hearing(generation.traced)
+    return seen.indexer(generation.embedder, store, generation.tokenizer, config), store
+
+
+@asynccontextmanager
+async def _open_readers(settings: Settings, seen: Observation) -> AsyncIterator[_Readers]:
     """The models that read, and the tokenizer that measures for them."""
     folder = settings.models_dir
     async with (
@@ -287,34 +298,6 @@ async def _open_readers(settings: Settings, seen: Observation) -> AsyncIterator[
         open_reranker(settings.reranker, folder, seen.batch) as reranker,
     ):
         yield seen.embedder(embedder, settings.embedder), tokenizer, seen.reranker(reranker, settings.reranker)
-
-
-@asynccontextmanager
-async def _open_search(
-    settings: Settings, readers: tuple[Embedder, Reranker], guards: Guards, seen: Observation
-) -> AsyncIterator[tuple[Store, PassageStore, Searcher]]:
-    """The store, the same traced, and what finds passages in it."""
-    embedder, reranker = readers
-    async with (
-        _open_store(settings, Fields(settings.fields), embedder) as store,
-        _open_retriever(store, settings, seen) as (traced, retriever),
-    ):
-        shared, admitted = SharedEmbedder(embedder), guards.admission.admitted
-        yield store, traced, Searcher(shared, retriever, reranker, settings.answer, admitted)
-
-
-@asynccontextmanager
-async def _open_retriever(
-    store: Store, settings: Settings, seen: Observation
-) -> AsyncIterator[tuple[PassageStore, Retriever]]:
-    """The store and its search, traced."""
-    seen.counting(store)
-    traced = seen.store(store, settings.index)
-    retriever = BatchedRetriever(traced, seen.batch)
-    try:
-        yield traced, seen.tracing.retriever(retriever, store.name)
-    finally:
-        await retriever.aclose()
 
 
 def _answerer(

@@ -55,7 +55,11 @@ class Reloader:
         """Takes what the file says now. Raises ConfigError, as `take`."""
         if self._read is None:
             raise ConfigError("the settings of this server are not from a file")
-        return await self.take(await asyncio.to_thread(self._read))
+        return await self.take(await self.read())
+
+    async def read(self) -> Settings:
+        """What the file and the environment say now, whether or not it can be taken. Raises ConfigError."""
+        return self.settings if self._read is None else await asyncio.to_thread(self._read)
 
 
 def changes(old: Settings, new: Settings) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """The answer cache as one: its memory opened, put around the recipe, and told of every write."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Any
@@ -17,7 +17,6 @@ from rag.base.answers import Answer
 from rag.base.ids import digest
 from rag.base.ports import Answers, PassageStore
 from rag.index.config import EdgeConfig
-from rag.index.factory import Store
 from rag.pipeline.answer import Answerer
 from rag.pipeline.cache_desk import CacheDesk
 from rag.pipeline.cached import CachedAnswerer
@@ -31,24 +30,25 @@ _NO_PART_OF_ANSWERS = frozenset(
 
 
 class Remembering(Struct, frozen=True):
-    """The recipe with its memory, the desk to ask it at, and the store to write through so that it hears of changes."""
+    """The recipe with its memory, the desk to ask it at, and what goes around a store so that it hears of changes."""
 
     answers: Answers
     desk: CacheDesk | None
-    written: PassageStore
+    hearing: Callable[[PassageStore], PassageStore]
 
 
 @asynccontextmanager
 async def open_remembering(
-    recipe: Answerer, models: ModelRegistry, store: Store, written: PassageStore, settings: Settings
+    recipe: Answerer, models: ModelRegistry, epoch: Callable[[], int], settings: Settings
 ) -> AsyncIterator[Remembering]:
     """Around the recipe what `cache` asks for; without a cache equal questions in flight are still answered once.
 
-    With a Qdrant server, which other processes change unseen, every kept answer is held against a fresh search.
+    `epoch` grows with every change of the index. With a Qdrant server, which other processes change unseen, every kept
+    answer is held against a fresh search.
     """
     config = settings.cache
     if isinstance(config, NoCacheConfig):
-        yield Remembering(SharedAnswerer(recipe), None, written)
+        yield Remembering(SharedAnswerer(recipe), None, lambda store: store)
         return
     build = Build(settings, models)
     tells = isinstance(settings.index, EdgeConfig)
@@ -57,12 +57,12 @@ async def open_remembering(
             recipe,
             remembered,
             config,
-            epoch=lambda: store.epoch if tells else None,
+            epoch=lambda: epoch() if tells else None,
             build=build,
             price=lambda answer: price_of(models, answer),
         )
         desk = CacheDesk(recipe, remembered, config, build)
-        yield Remembering(answers, desk, ForgettingStore(written, remembered.forget))
+        yield Remembering(answers, desk, lambda store: ForgettingStore(store, remembered.forget))
 
 
 class Build:

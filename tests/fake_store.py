@@ -84,6 +84,9 @@ class MemoryStore:
     async def n_documents(self) -> int:
         return len(self._documents)
 
+    async def tenants(self) -> list[str]:
+        return sorted({document.record.tenant for document in self._documents.values()})
+
     async def optimize(self) -> bool:
         return False
 

@@ -58,7 +58,7 @@ async def connected(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
     """A client whose base is the running server of this data folder, else this process itself."""
     state = await running_server(settings.data_dir)
     if state is not None:
-        async with _client(state) as client:
+        async with client_of(state) as client:
             yield client
         return
     # Whoever may open the data folder needs no key for it.
@@ -85,11 +85,12 @@ async def indexing(settings: Settings, tenant: str) -> AsyncIterator[Index]:
             f"the server at {state.url} holds this data folder and takes the tenant from the key; "
             f"set RAG_API_KEY to a key of the tenant '{tenant}', or stop the server"
         )
-    async with _client(state) as client:
+    async with client_of(state) as client:
         yield RemoteIndexer(client)
 
 
-def _client(state: ServerState) -> httpx.AsyncClient:
+def client_of(state: ServerState) -> httpx.AsyncClient:
+    """A client whose base is that server, with the key of the environment or else of the data folder."""
     token = os.environ.get("RAG_API_KEY") or state.token
     headers = {"authorization": f"Bearer {token}"} if token else {}
     return httpx.AsyncClient(base_url=state.url, headers=headers, timeout=300.0)

@@ -71,7 +71,7 @@ class EdgeStore:
         self._epoch = time.time_ns()
 
     @classmethod
-    async def open(
+    async def open(  # noqa: PLR0913 - all that an index is made of, passed by name
         cls,
         path: Path,
         *,
@@ -80,8 +80,11 @@ class EdgeStore:
         fields: Fields,
         embedder_name: str,
         dimension: int,
+        manifest: str = MANIFEST,
     ) -> Self:
         """Opens the index in the folder `path`, made when missing, and finishes what a crash left half done.
+
+        Several may be in one folder: `manifest` is the name of the file that says which one.
 
         Raises ConfigError when another process has it open or when it was built with another embedder, Unavailable
         when it cannot be read.
@@ -92,7 +95,7 @@ class EdgeStore:
         threads = ThreadPoolExecutor(config.threads, thread_name_prefix="index")
         try:
             opened = await asyncio.get_running_loop().run_in_executor(
-                threads, _open, path, wanted, fields, require_space
+                threads, _open, path / manifest, wanted, fields, require_space
             )
         except BaseException:
             threads.shutdown(wait=False)
@@ -247,9 +250,9 @@ def _require_space(path: Path, n_bytes: int) -> None:
 
 
 def _open(
-    path: Path, wanted: Manifest, fields: Fields, require_space: Callable[[], None]
+    manifest_path: Path, wanted: Manifest, fields: Fields, require_space: Callable[[], None]
 ) -> tuple[EdgeShard, DocumentFrequencies]:
-    manifest_path = path / MANIFEST
+    path = manifest_path.parent
     try:
         path.mkdir(parents=True, exist_ok=True)
         manifest = read_manifest(manifest_path)

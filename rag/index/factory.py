@@ -36,6 +36,10 @@ class Store(PassageStore, SearchesInBatches, Protocol):
         """How many documents there are, whoever may see them."""
         ...
 
+    async def tenants(self) -> list[str]:
+        """Everyone who has a document here."""
+        ...
+
     async def optimize(self) -> bool:
         """Speeds up searching what was added; returns whether there was anything to do.
 

@@ -16,6 +16,8 @@ MANIFEST: Final = "manifest.json"
 SCHEMA: Final = 2
 """Rises when what is stored changes in a way that this code cannot read. 2: term weights without the store's IDF."""
 
+_BUILD: Final = ("schema", "embedder", "dimension", "bm25")
+
 
 class Manifest(Struct, frozen=True, kw_only=True):
     """What an index was built with, and the folder beside the file that holds it."""
@@ -27,11 +29,15 @@ class Manifest(Struct, frozen=True, kw_only=True):
     fields: Mapping[str, FieldType]
     shard: str = "shard"
 
+    def is_built_as(self, wanted: "Manifest") -> bool:
+        """Whether what is stored can be searched as `wanted` says; declared fields may differ."""
+        return all(getattr(self, name) == getattr(wanted, name) for name in _BUILD)
+
     def require_same_build(self, wanted: "Manifest", place: str) -> None:
-        """Raises ConfigError unless what is stored can be searched as `wanted` says; declared fields may differ."""
+        """Raises ConfigError that names the differences unless it `is_built_as` wanted."""
         differences = [
             f"{name} is {getattr(self, name)!r} and now {getattr(wanted, name)!r} is wanted"
-            for name in ("schema", "embedder", "dimension", "bm25")
+            for name in _BUILD
             if getattr(self, name) != getattr(wanted, name)
         ]
         if differences:

@@ -55,6 +55,7 @@ IN_MEMORY: Final = ":memory:"
 """As a url: qdrant-client's own store in this process, for tests."""
 
 _PAGE: Final = 256
+_MAX_TENANTS: Final = 100_000
 _MANIFEST: Final = as_uuid(digest("manifest"))
 
 
@@ -157,6 +158,13 @@ class QdrantStore:
         """How many documents there are, whoever may see them."""
         wanted = server_filter(DOCUMENTS)
         return (await self._calls.make(lambda: self._client.count(self._collection, wanted, exact=True))).count
+
+    async def tenants(self) -> list[str]:
+        """Everyone who has a document here, for upkeep that goes over all of them."""
+        found = await self._calls.make(
+            lambda: self._client.facet(self._collection, "tenant", limit=_MAX_TENANTS, exact=True)
+        )
+        return sorted(str(hit.value) for hit in found.hits)
 
     async def optimize(self) -> bool:
         """Nothing: the server does it by itself."""

@@ -101,11 +101,14 @@ class Answerer:
         answer = self._assembled(writing, prompt, prepared.found)
         yield Answered(answer=replace(answer, stages_s={**prepared.stages_s, **stages.seconds()}))
 
-    def lineage_of(self, query: Query) -> Lineage:
-        """What would make the answer if nothing fails. Raises InvalidInput for a model that is not there."""
+    def lineage_of(self, query: Query, found: Found | None = None) -> Lineage:
+        """What would make the answer if nothing fails, from what was `found` or from a search that begins now.
+
+        Raises InvalidInput for a model that is not there.
+        """
         return Lineage(
             index=self._index,
-            embedder=self._searcher.embedder.name,
+            embedder=found.embedder if found else self._searcher.embedder.name,
             reranker=self._searcher.reranker.name,
             model=self._chosen(query).name,
             template=self._template.name,
@@ -162,7 +165,7 @@ class Answerer:
             usage=writing.usage,
             lineage=Lineage(
                 index=self._index,
-                embedder=self._searcher.embedder.name,
+                embedder=found.embedder,
                 reranker=self._searcher.reranker.name,
                 model=finished.model,
                 template=prompt.template,

@@ -20,6 +20,7 @@ from rag.base.deadline import Deadline
 from rag.base.types import Query, TextDelta
 from rag.govern.access import readable_by
 from rag.pipeline.answer import Answerer, Prepared
+from rag.pipeline.search import Found
 
 
 class CachedAnswerer:
@@ -99,7 +100,10 @@ class CachedAnswerer:
         """A kept answer that a fresh search supports; else a new one from that search."""
         await self._fetch(key, query)
         epoch = self._epoch()  # before the search: what changes meanwhile makes the answer one of an earlier state
+        build = self._build()
         prepared = await self._answerer.prepare(query, deadline)
+        # The embedder may have been exchanged meanwhile: its vectors are looked up and kept among their own kind.
+        key = key_of(self._answerer, query, build, prepared.found)
         verdict, tier = self._looked_up(key, query, prepared, epoch)
         if verdict.hit and verdict.rejected_by is None:
             for event in replayed(self._given(verdict.hit, tier)):
@@ -203,9 +207,12 @@ def replayed(answer: Answer) -> Iterator[AnswerEvent]:
     yield Answered(answer=answer)
 
 
-def key_of(answerer: Answerer, query: Query, build: str) -> CacheKey:
-    """The key under which an answer to the query is kept. Raises InvalidInput for a model that is not there."""
-    return answer_key(query, readable_by(query.principal), answerer.lineage_of(query), build)
+def key_of(answerer: Answerer, query: Query, build: str, found: Found | None = None) -> CacheKey:
+    """The key under which an answer from what was `found` is kept, or from a search that begins now.
+
+    Raises InvalidInput for a model that is not there.
+    """
+    return answer_key(query, readable_by(query.principal), answerer.lineage_of(query, found), build)
 
 
 def asked_of(query: Query, prepared: Prepared, config: SemanticConfig) -> Asked:

@@ -18,6 +18,7 @@ from rag.govern.ladder import Effort
 from rag.pipeline.config import AnswerConfig
 from rag.pipeline.distinct import distinct
 from rag.pipeline.rewrite import standalone
+from rag.pipeline.space import Space
 
 _log = logging.getLogger(__name__)
 
@@ -36,7 +37,7 @@ def at_once(_: str) -> AbstractContextManager[Effort]:
 class Found(Struct, frozen=True, kw_only=True):
     """Candidates, best first, all visible to the one who asked; `degraded` names stages that were skipped.
 
-    `question` is what was searched for, and `vector` its embedding of shape (dimension,).
+    `question` is what was searched for, and `vector` its embedding of shape (dimension,) by `embedder`.
     """
 
     question: str
@@ -44,6 +45,7 @@ class Found(Struct, frozen=True, kw_only=True):
     candidates: tuple[Candidate, ...]
     degraded: tuple[str, ...]
     stages_s: Mapping[str, float]
+    embedder: str = ""
 
 
 class Searcher:
@@ -57,27 +59,41 @@ class Searcher:
         config: AnswerConfig,
         admit: Admit = at_once,
     ) -> None:
-        self.embedder = embedder
+        self._space = Space(embedder, retriever)
         self.reranker = reranker
-        self._retriever = retriever
         self._config = config
         self._admit = admit
+
+    @property
+    def embedder(self) -> Embedder:
+        """What embeds the questions that come from now on."""
+        return self._space.embedder
+
+    def exchange(self, space: Space) -> Space:
+        """Sends all questions that come from now on into another space, and returns the one until now.
+
+        Those that are under way end where they began.
+        """
+        until_now, self._space = self._space, space
+        return until_now
 
     async def search(self, query: Query, deadline: Deadline, *, rerank: bool = True) -> Found:
         """At most `query.top_k` candidates. Raises Overloaded, QuotaExceeded, DeadlineExceeded, Unavailable."""
         with self._admit(query.principal.tenant) as effort:
             wanted: Effort = effort if rerank and self.reranker.name != "none" else "none"
-            found = await self._found(query, deadline, wanted)
+            space = self._space
+            with space.entered():
+                found = await self._found(space, query, deadline, wanted)
         if rerank and self.reranker.name != "none" and effort == "none":
             return replace(found, degraded=("rerank",))
         return found
 
-    async def _found(self, query: Query, deadline: Deadline, effort: Effort) -> Found:
+    async def _found(self, space: Space, query: Query, deadline: Deadline, effort: Effort) -> Found:
         stages = Stages()
         work = Work(tenant=query.principal.tenant, deadline=deadline)
         question = standalone(query.text, query.history)
         with stages.stage("embed"):
-            vectors = await self.embedder.embed([question], "query", work)
+            vectors = await space.embedder.embed([question], "query", work)
         request = Retrieval(
             text=question,
             vector=vectors[0],
@@ -86,7 +102,7 @@ class Searcher:
             limit=max(query.top_k, 0 if effort == "none" else self._config.n_candidates),
         )
         with stages.stage("retrieve"):
-            candidates = await self._distinct(request, query.top_k, work)
+            candidates = await _distinct(space.retriever, request, query.top_k, work)
         degraded: tuple[str, ...] = ()
         if effort != "none":
             share = Work(tenant=work.tenant, deadline=deadline.share(self._config.rerank_share))
@@ -99,15 +115,8 @@ class Searcher:
             candidates=tuple(candidates[: query.top_k]),
             degraded=degraded,
             stages_s=stages.seconds(),
+            embedder=space.embedder.name,
         )
-
-    async def _distinct(self, request: Retrieval, top_k: int, work: Work) -> list[Candidate]:
-        """Candidates without repeats. Where those leave too few, twice as many are looked for, once."""
-        found = await self._retriever.retrieve(request, work)
-        kept = distinct(found)
-        if len(kept) < top_k and len(found) == request.limit:
-            kept = distinct(await self._retriever.retrieve(replace(request, limit=2 * request.limit), work))
-        return kept
 
     async def _reranked(
         self, question: str, candidates: list[Candidate], n_read: int, work: Work
@@ -120,3 +129,12 @@ class Searcher:
             _log.warning("answered in the fused order: %s", for_the_log(error))
             return candidates, ("rerank",)
         return [*better, *others], ("rerank_depth",) if others else ()
+
+
+async def _distinct(retriever: Retriever, request: Retrieval, top_k: int, work: Work) -> list[Candidate]:
+    """Candidates without repeats. Where those leave too few, twice as many are looked for, once."""
+    found = await retriever.retrieve(request, work)
+    kept = distinct(found)
+    if len(kept) < top_k and len(found) == request.limit:
+        kept = distinct(await retriever.retrieve(replace(request, limit=2 * request.limit), work))
+    return kept

@@ -1,6 +1,6 @@
 """What operators look at and change while the server runs: routes, and the settings that lead to models."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from litestar import get, put
@@ -156,3 +156,6 @@ def _body(name: str, decision: Decision) -> RouteBody:
     chosen = None if decision.chosen is None else decision.candidates[decision.chosen].target
     candidates = convert(decision.candidates, tuple[CandidateBody, ...])
     return RouteBody(route=name, chosen=chosen, reason=decision.reason, candidates=candidates)
+
+
+ROUTES: Final = (list_routes, explain_route, show_config, put_config)

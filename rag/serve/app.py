@@ -7,7 +7,7 @@ from litestar.plugins import PluginProtocol
 from litestar.plugins.core import MsgspecDIPlugin
 
 from rag.compose import Services
-from rag.serve.admin import explain_route, list_routes, put_config, show_config
+from rag.serve import admin, reindex
 from rag.serve.anthropic.routes import anthropic_routes
 from rag.serve.ask import ask_route
 from rag.serve.bodies import BODY_TIMEOUT_S, JsonRequest
@@ -54,10 +54,8 @@ def create_app(services: Services, *, version: str) -> Litestar:
             readyz,
             probe,
             metrics,
-            list_routes,
-            explain_route,
-            show_config,
-            put_config,
+            *admin.ROUTES,
+            *reindex.ROUTES,
             *openai_routes(services),
             *anthropic_routes(services),
         ],

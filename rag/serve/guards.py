@@ -25,6 +25,9 @@ PUBLIC: dict[str, Any] = {NEEDS: ()}
 READS: dict[str, Any] = {NEEDS: ("read",)}
 WRITES: dict[str, Any] = {NEEDS: ("write",)}
 WATCHES: dict[str, Any] = {NEEDS: ("metrics",)}
+NEEDS_WHERE_OPEN = "scopes_where_open"
+"""The same for a server without keys, where nobody is an operator."""
+REBUILDS: dict[str, Any] = {NEEDS: ("operator",), NEEDS_WHERE_OPEN: ("write",)}
 OPERATES: dict[str, Any] = {NEEDS: ("operator",)}
 LOOKS_BACK: dict[str, Any] = {NEEDS: ("read", "operator")}
 
@@ -50,6 +53,7 @@ class Doorkeeper:
         if self._keys.is_open:
             _refuse_strange_host(header(connection.scope, b"host") or "")
             _refuse_strange_page(header(connection.scope, b"origin"))
+            scopes = handler.opt.get(NEEDS_WHERE_OPEN, scopes)
         principal = self._keys.authenticate(token_in(connection.scope))
         require(principal, *scopes)
         accounts = self._book.of(principal.key_id)

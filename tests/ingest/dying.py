@@ -22,6 +22,7 @@ from rag.govern.access import managed_in
 from rag.index.config import EdgeConfig, FusionConfig
 from rag.index.edge import EdgeStore
 from rag.index.filters import Fields
+from rag.index.rebuild import open_next
 from tests.fakes import HashingEmbedder
 from tests.indexing import TENANT, an_indexer, run, work
 
@@ -61,15 +62,20 @@ class DyingShard:
         self._left -= 1
 
 
+OPTIONS: Any = {
+    "config": EdgeConfig(min_free_bytes=0),
+    "fusion": FusionConfig(),
+    "fields": Fields({}),
+}
+
+
 async def opened(folder: Path) -> EdgeStore:
-    return await EdgeStore.open(
-        folder,
-        config=EdgeConfig(min_free_bytes=0),
-        fusion=FusionConfig(),
-        fields=Fields({}),
-        embedder_name=HashingEmbedder.name,
-        dimension=64,
-    )
+    return await EdgeStore.open(folder, embedder_name=HashingEmbedder.name, dimension=64, **OPTIONS)
+
+
+async def following(folder: Path) -> EdgeStore:
+    """The index that grows beside the one in use."""
+    return await open_next(folder, HashingEmbedder(), **OPTIONS)
 
 
 async def seen(store: EdgeStore, uri: str) -> tuple[set[str], str]:

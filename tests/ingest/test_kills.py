@@ -13,13 +13,19 @@ from pathlib import Path
 import pytest
 
 from ingest.draft import Draft
-from rag.index.rebuild import adoption
+from rag.index.rebuild import adoption, discard_previous
 from tests.indexing import all_records, an_indexer, content, run
-from tests.ingest.dying import AFTER, BEFORE, NEW, OLD, opened, seen
+from tests.ingest.dying import AFTER, BEFORE, NEW, OLD, following, opened, seen
 
 MEMORY_DISK = Path("/dev/shm")  # each index is a hundred fsyncs
 POINTS = 14
-STEPS = ("none", "shard moved", "manifest replaced", "remainder removed", "old shard removed")
+STEPS = ("none", "previous noted", "manifest replaced")
+
+
+@pytest.fixture
+def index() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(dir=MEMORY_DISK if MEMORY_DISK.is_dir() else None) as folder:
+        yield Path(folder, "index")
 
 
 @pytest.fixture(scope="module")
@@ -73,13 +79,48 @@ async def _require_one_version(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("n_done", range(len(STEPS)), ids=STEPS)
-async def test_killed_on_the_way_to_a_new_index_one_of_both_is_in_use(tmp_path: Path, n_done: int) -> None:
-    index, built = tmp_path / "index", tmp_path / "index.next"
-    for folder, text in ((index, OLD), (built, NEW)):
-        await _filled(folder, [Draft(uri="doc:a", text=text)])
-    done = ["none", *islice(adoption(index, built), n_done)]
+async def test_killed_on_the_way_to_a_new_index_one_of_both_is_in_use(index: Path, n_done: int) -> None:
+    await _filled(index, [Draft(uri="doc:a", text=OLD)])
+    await _grown(index, [Draft(uri="doc:a", text=NEW)])
+    done = ["none", *islice(adoption(index), n_done)]
     assert tuple(done) == STEPS[: n_done + 1]
+    assert await _in_use(index) == (NEW if "manifest replaced" in done else OLD)
+    await _grown(index, [Draft(uri="doc:b", text=NEW)])
+    for _ in adoption(index):
+        pass
+    store = await opened(index)
+    assert "doc:b" in await all_records(store), "another rebuild is not in the way of the one that died"
+    await store.close()
+    discard_previous(index)
+    assert len(_shards(index)) == 1
+
+
+async def test_the_index_before_is_the_next_one_when_it_is_wanted_again(index: Path) -> None:
+    await _filled(index, [Draft(uri="doc:a", text=OLD)])
+    for text in (NEW, NEW + " Once more."):
+        await _grown(index, [Draft(uri="doc:a", text=text)])
+        for _ in adoption(index):
+            pass
+    assert await _in_use(index) == NEW + " Once more."
+    store = await following(index)
+    versions, text = await seen(store, "doc:a")
+    await store.close()
+    assert (len(versions), text) == (1, NEW)
+
+
+async def _grown(index: Path, drafts: list[Draft]) -> None:
+    store = await following(index)
+    await run(an_indexer(store), drafts)
+    await store.close()
+
+
+async def _in_use(index: Path) -> str:
     store = await opened(index)
     versions, text = await seen(store, "doc:a")
     await store.close()
-    assert (len(versions), text) == (1, NEW if "manifest replaced" in done else OLD)
+    assert len(versions) == 1
+    return text
+
+
+def _shards(index: Path) -> list[Path]:
+    return [entry for entry in index.iterdir() if entry.is_dir()]

@@ -1,25 +1,100 @@
-"""A store gives back what it was given, originals before their duplicates."""
+"""A store is copied into another with other settings, and again until nothing is left to copy."""
 
 import pytest
 
 from ingest.draft import Draft
-from ingest.reindex import stored_drafts
+from ingest.outcome import Report
+from ingest.reindex import Copy
 from tests.fake_store import MemoryStore
+from tests.fakes import HashingEmbedder
 from tests.indexing import TENANT, all_records, an_indexer, content, run
+
+CATS = "the cat sat on a mat " * 20
+
+
+class Scene:
+    """A store, a copy of it in the making, and ways to change the first."""
+
+    def __init__(self) -> None:
+        self.old, self.new = MemoryStore(), MemoryStore()
+        self.writer = an_indexer(self.old)
+        self.embedder = HashingEmbedder()
+        self.copy = Copy(self.old)
+
+    async def catch_up(self) -> Report:
+        return await self.copy.catch_up(self.new, an_indexer(self.new, self.embedder, chunk_tokens=24))
+
+    async def fresh(self, drafts: list[Draft]) -> dict[str, object]:
+        store = MemoryStore()
+        await run(an_indexer(store, chunk_tokens=24), drafts)
+        return await content(store)
 
 
 @pytest.mark.parametrize("first", ["a:1", "z:1"])
-async def test_a_rebuilt_store_holds_what_the_first_one_did(first: str) -> None:
-    old, new = MemoryStore(), MemoryStore()
+async def test_a_copy_holds_what_a_fresh_store_would(first: str) -> None:
+    scene = Scene()
     twin = "z:1" if first == "a:1" else "a:1"
     drafts = [
-        Draft(uri=first, text="the cat sat on a mat " * 20, title="Cats", acl=("group:x",), metadata={"year": 2}),
-        Draft(uri=twin, text="the cat sat on a mat " * 20, acl=("group:x",), metadata={"year": 2}),
+        Draft(uri=first, text=CATS, title="Cats", acl=("group:x",), metadata={"year": 2}),
+        Draft(uri=twin, text=CATS, acl=("group:x",), metadata={"year": 2}),
         Draft(uri="m:1", text="# a\n\nthe mat\n\n## b\n\na cat", format="markdown", pages=((0, 1), (7, 2), (12, 3))),
     ]
-    await run(an_indexer(old), drafts)
-    again = [draft async for draft in stored_drafts(old, TENANT)]
-    assert {draft.uri: draft.text for draft in again if isinstance(draft, Draft)} == {d.uri: d.text for d in drafts}
-    await run(an_indexer(new), again)
-    assert await content(new) == await content(old)
-    assert (await all_records(new))[twin].duplicate_of == (await all_records(new))[first].id
+    await run(scene.writer, drafts)
+    report = await scene.catch_up()
+    assert (report.added, report.duplicate, report.deleted) == (2, 1, 0)
+    assert await content(scene.new) == await scene.fresh(drafts)
+    assert (await all_records(scene.new))[twin].duplicate_of == (await all_records(scene.new))[first].id
+
+
+async def test_what_changed_since_is_copied_and_nothing_else() -> None:
+    scene = Scene()
+    await run(scene.writer, [Draft(uri=f"doc:{at}", text=f"the cat sat on mat {at}") for at in range(6)])
+    await run(scene.writer, [Draft(uri="doc:twin", text="the cat sat on mat 2")])
+    await scene.catch_up()
+    n_embedded = scene.embedder.n_embedded
+    await run(scene.writer, [Draft(uri="doc:1", text="on a mat"), Draft(uri="doc:new", text="a cat")])
+    records = await all_records(scene.old)
+    for uri in ("doc:2", "doc:4"):  # the first of them has a twin, which becomes independent
+        await scene.writer.remove(records[uri])
+    report = await scene.catch_up()
+    assert (report.updated, report.added, report.deleted) == (1, 1, 2)
+    assert report.n_documents == 3
+    assert scene.embedder.n_embedded == n_embedded + 2
+    expected = [Draft(uri=f"doc:{at}", text=f"the cat sat on mat {at}") for at in (0, 3, 5)]
+    expected += [Draft(uri="doc:twin", text="the cat sat on mat 2")]
+    expected += [Draft(uri="doc:1", text="on a mat"), Draft(uri="doc:new", text="a cat")]
+    assert await content(scene.new) == await scene.fresh(expected)
+    assert (await scene.catch_up()).n_documents == 0
+
+
+async def test_another_run_goes_on_and_takes_out_what_is_gone() -> None:
+    scene = Scene()
+    await run(scene.writer, [Draft(uri=f"doc:{at}", text=f"the cat sat on mat {at}") for at in range(4)])
+    await scene.catch_up()
+    n_embedded = scene.embedder.n_embedded
+    await scene.writer.remove((await all_records(scene.old))["doc:3"])
+    scene.copy = Copy(scene.old)
+    report = await scene.catch_up()
+    assert (report.unchanged, report.deleted, scene.embedder.n_embedded) == (3, 1, n_embedded)
+
+
+async def test_the_documents_of_a_tenant_that_is_gone_are_taken_out() -> None:
+    scene = Scene()
+    await run(scene.writer, [Draft(uri="doc:1", text="the cat")])
+    await scene.catch_up()
+    await scene.writer.remove((await all_records(scene.old))["doc:1"])
+    assert (await scene.catch_up()).deleted == 1
+    assert await scene.new.tenants() == [] != [TENANT]
+
+
+async def test_no_more_documents_are_copied_in_a_second_than_was_said() -> None:
+    scene, now_s = Scene(), 0.0
+
+    async def sleep(seconds: float) -> None:
+        nonlocal now_s
+        now_s += seconds
+
+    await run(scene.writer, [Draft(uri=f"doc:{at}", text=f"the cat sat on mat {at}") for at in range(40)])
+    scene.copy = Copy(scene.old, documents_per_s=4.0, clock=lambda: now_s, sleep=sleep)
+    await scene.catch_up()
+    assert now_s == pytest.approx(10.0)

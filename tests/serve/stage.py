@@ -11,6 +11,7 @@ from litestar.testing import AsyncTestClient
 from llm.factory import Parts
 from llm.registry import ModelRegistry
 from rag.base.answers import Answer, Answered, AnswerEvent, Citation, Cited, Lineage, SourcesFound
+from rag.base.errors import Conflict
 from rag.base.health import Health
 from rag.base.types import Candidate, Chunk, LegScore, Passage, Source, TextDelta, Usage
 from rag.compose import Services
@@ -21,10 +22,12 @@ from rag.govern.limits import Limits
 from rag.govern.meters import Meters
 from rag.govern.schedules import LocalSchedules
 from rag.index.filters import Fields
+from rag.pipeline.recent import Overlap
 from rag.pipeline.search import Found
 from rag.reload import Reloader
 from rag.serve.app import create_app
 from rag.settings import Settings
+from rag.succession import Standing
 from rag.telemetry.metrics import Metrics
 from rag.telemetry.tracing import off
 from tests.fakes import HashingEmbedder, ReversingReranker, ScriptedModel
@@ -156,6 +159,21 @@ class StageSearcher:
         return self.found
 
 
+class StageSuccession:
+    def __init__(self):
+        self.standing = Standing()
+        self.wishes = []
+
+    def start(self, wish):
+        if self.wishes:
+            raise Conflict("the index is being built anew already; wait for it or stop it")
+        self.wishes.append(wish)
+        self.standing = Standing(state="copying", documents=3)
+
+    async def stop(self):
+        self.standing = Standing(state="stopped", overlap=Overlap(questions=2, overlap_10=0.5))
+
+
 async def exchange_nothing(settings):
     pass
 
@@ -173,6 +191,7 @@ def services(**changes):
         "searcher": StageSearcher(),
         "library": None,
         "desk": None,
+        "succession": StageSuccession(),
         "parsers": None,
         "optimize": None,
         "cache": None,

@@ -1,0 +1,18 @@
+"""`python -m rag.index.optimize SHARD`: builds the search index of a shard that no process has open."""
+
+import sys
+
+from qdrant_edge import EdgeShard
+
+
+def main(path: str) -> None:
+    """Loads the shard, optimizes it and writes it out."""
+    shard = EdgeShard.load(path)
+    try:
+        shard.optimize()
+    finally:
+        shard.close()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
