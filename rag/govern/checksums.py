@@ -4,7 +4,16 @@ from collections.abc import Sequence
 
 _VERHOEFF_ORDER = (1, 5, 7, 6, 2, 8, 3, 0, 9, 4)
 _IBAN_LENGTH = range(15, 35)
-_CARD_LENGTH = range(13, 20)
+_NETWORKS = (
+    (("4",), {13, 16, 19}),  # Visa
+    (("34", "37"), {15}),  # American Express
+    (("30", "36", "38", "39"), {14, 16, 19}),  # Diners Club
+    (("1800", "2131"), {15}),  # JCB, the old ones
+    (("35",), {16, 19}),
+    (("22", "23", "24", "25", "26", "27", "51", "52", "53", "54", "55"), {16}),  # Mastercard
+    (("50", "56", "57", "58", "6"), set(range(12, 20))),  # Maestro, Discover, UnionPay and others
+)
+"""How the numbers of each begin, and how many digits they have."""
 
 
 def digits(text: str) -> list[int]:
@@ -49,10 +58,10 @@ def verhoeff(text: str) -> bool:
 
 
 def is_card(text: str) -> bool:
-    """A payment card: 13 to 19 digits that are not all the same; Maestro has some with 12."""
-    found = digits(text)
-    is_long = len(found) in _CARD_LENGTH or (len(found) == 12 and found[0] in {5, 6})
-    return is_long and len(set(found)) > 1 and luhn(text)
+    """A payment card: as many digits as its network has, not all the same, and Luhn's check digit."""
+    found = "".join(map(str, digits(text)))
+    is_issued = any(found.startswith(beginnings) and len(found) in lengths for beginnings, lengths in _NETWORKS)
+    return is_issued and len(set(found)) > 1 and luhn(text)
 
 
 def is_iban(text: str) -> bool:

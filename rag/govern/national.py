@@ -3,7 +3,7 @@
 A number whose form is nobody else's needs no check digit. Where several countries write alike, any may claim it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from string import ascii_uppercase
 
 from rag.govern.checksums import digits, luhn, mod_11_10, number_of, verhoeff, weighted
@@ -86,8 +86,10 @@ def is_greek(text: str) -> bool:
 
 
 def is_baltic(text: str) -> bool:
-    """Isikukood and asmens kodas, of Estonia and Lithuania: modulo 11 over weights that move on if it gives ten."""
+    """Isikukood and asmens kodas, of Estonia and Lithuania: a date, and modulo 11 over weights that move on at ten."""
     found = digits(text)
+    if not _is_day(found[3:7]):
+        return False
     for weights in ((1, 2, 3, 4, 5, 6, 7, 8, 9, 1), (3, 4, 5, 6, 7, 8, 9, 1, 2, 3)):
         check = weighted(text, weights) % 11
         if check < 10:
@@ -108,10 +110,11 @@ def is_danish(text: str) -> bool:
 
 
 def is_czech(text: str) -> bool:
-    """Rodné číslo: a month, 50 more for women, and the first nine digits modulo eleven, where ten counts as nought."""
-    month = digits(text)[2] * 10 + digits(text)[3]
+    """Rodné číslo: a date of birth, its month 50 more for women, and nine digits modulo eleven, where ten is nought."""
+    found = digits(text)
+    month, day = found[2] * 10 + found[3], found[4] * 10 + found[5]
     body, check = divmod(number_of(text), 10)
-    return (month % 50) % 20 in _MONTHS and body % 11 % 10 == check
+    return (month % 50) % 20 in _MONTHS and day in _DAYS and body % 11 % 10 == check
 
 
 def is_nhs(text: str) -> bool:
@@ -122,7 +125,8 @@ def is_nhs(text: str) -> bool:
 def is_austrian(text: str) -> bool:
     """Sozialversicherungsnummer: the fourth digit is a weighted sum modulo 11; a date of birth ends it."""
     found = digits(text)
-    return weighted(text, (3, 7, 9, 0, 5, 8, 4, 2, 1, 6)) % 11 == found[3] and found[6] * 10 + found[7] in range(1, 16)
+    day, month = found[4] * 10 + found[5], found[6] * 10 + found[7]
+    return day in _DAYS and month in range(1, 16) and weighted(text, (3, 7, 9, 0, 5, 8, 4, 2, 1, 6)) % 11 == found[3]
 
 
 def is_dutch(text: str) -> bool:
@@ -137,8 +141,10 @@ def is_portuguese(text: str) -> bool:
 
 
 def is_romanian(text: str) -> bool:
-    """CNP: modulo 11, where ten counts as one."""
+    """CNP: a date of birth, and modulo 11, where ten counts as one."""
     found = digits(text)
+    if not _is_day(found[3:7]):
+        return False
     check = weighted(text, (2, 7, 9, 1, 4, 6, 3, 5, 8, 2, 7, 9)) % 11
     return bool(found[0]) and (check if check < 10 else 1) == found[12]
 
@@ -149,14 +155,21 @@ def is_finnish(text: str) -> bool:
 
 
 def is_chinese(text: str) -> bool:
-    """Resident identity card: ISO 7064, MOD 11-2."""
+    """Resident identity card: a date of birth, and ISO 7064, MOD 11-2."""
+    if text[6:8] not in {"18", "19", "20"} or not _is_day(digits(text[10:14])):
+        return False
     weights = [2**place % 11 for place in range(17, 0, -1)]
     return _CHINESE[weighted(text[:17], weights) % 11] == text[-1].upper()
 
 
 def _starts_with_a_day(text: str) -> bool:
-    found = digits(text)
-    return found[0] * 10 + found[1] in _DAYS and found[2] * 10 + found[3] in _MONTHS
+    day, month = digits(text)[:2], digits(text)[2:4]
+    return _is_day([*month, *day])
+
+
+def _is_day(found: Sequence[int]) -> bool:
+    """Whether four digits are a month and a day of it."""
+    return found[0] * 10 + found[1] in _MONTHS and found[2] * 10 + found[3] in _DAYS
 
 
 def _any(*checks: Callable[[str], bool]) -> Callable[[str], bool]:
@@ -190,7 +203,7 @@ FORMS: tuple[tuple[str, int, Callable[[str], bool]], ...] = (
     (r"\d{6}-\d{4}", 10, is_danish),
     (r"\d{6}/?\d{4}", 10, is_czech),
     (r"\d{4} ?\d{6}", 10, is_austrian),
-    (r"\d{3} ?\d{3} ?\d{4}", 10, is_nhs),
+    (r"\d{3} \d{3} \d{4}|[3-9]\d{9}", 10, is_nhs),
     (r"[2-9]\d{3}[ -]?\d{4}[ -]?\d{4}", 12, verhoeff),  # India
     (r"\d{3}[ -]\d{3}[ -]\d{3}", 9, luhn),  # Canada
     (r"\d{9}|\d{4}[. ]\d\d[. ]\d{3}|\d{3} \d{3} \d{3}", 9, _any(is_dutch, is_portuguese)),
