@@ -9,7 +9,7 @@ _FIRST_ROWS = 16
 
 
 class Nearest:
-    """Unit vectors under names; rows are kept without gaps. A product of 10,000 by 384 takes about a millisecond."""
+    """Unit vectors under names; rows are kept without gaps. A search among 10,000 takes about half a millisecond."""
 
     def __init__(self, dimension: int) -> None:
         self._rows: NDArray[np.float32] = np.zeros((_FIRST_ROWS, dimension), dtype=np.float32)
@@ -38,7 +38,9 @@ class Nearest:
         n = len(self._names)
         if not n:
             return []
-        cosines = self._rows[:n] @ vector
+        # Not `@`: BLAS would share 12 MB among threads and wait for them, 12 to 30 ms where both cores are busy with
+        # models and all the while in the event loop; this is 0.5 ms in every case (8,192 rows, 2 cores, 2026-11-23).
+        cosines = np.einsum("ij,j->i", self._rows[:n], vector)
         best = np.argpartition(cosines, n - limit)[n - limit :] if n > limit else np.arange(n)
         return sorted(((float(cosines[at]), self._names[at]) for at in best), reverse=True)
 
