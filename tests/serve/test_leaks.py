@@ -1,145 +1,116 @@
-"""Clients that leave whenever they like, and deadlines that end anywhere, leave nothing behind.
-
-Real sockets, the real recipe, queues and admission; only models and store are stand-ins that take their time. Ten
-thousand requests: `LEAK_REQUESTS=10000 pytest tests/serve/test_leaks.py --timeout 900`.
-"""
+"""Nothing is left of requests whose clients come, leave and run out of time at random. In simulated time."""
 
 import asyncio
-import gc
-import json
 import os
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
+import msgspec
 import numpy as np
-import pytest
 
-from rag.base.deadline import Deadline
-from rag.base.ports import Vectors
-from rag.base.types import ModelEvent, Prompt, Role, Work
+from rag.base.errors import BadDependency
+from rag.base.types import Candidate
 from rag.govern.admission import Admission
-from rag.govern.admitted import AdmittedModel
 from rag.govern.limits import Limits
 from rag.index.embedders.shared import SharedEmbedder
 from rag.index.retriever import BatchedRetriever
-from rag.infer.batcher import Batcher, BatchLimits, BatchReport
-from rag.pipeline.answer import Answerer
+from rag.infer.batcher import Batcher, BatchLimits
 from rag.pipeline.config import AnswerConfig
-from rag.pipeline.prompt import load_template
 from rag.pipeline.search import Searcher
-from rag.pipeline.shared import SharedAnswerer
-from tests.building import DIMENSION, document
-from tests.fake_store import MemoryStore
-from tests.fakes import HashingEmbedder, ReversingReranker, ScriptedModel
-from tests.serve.stage import READS, services, until
-from tests.serve.test_server import served
+from rag.serve.app import create_app
+from rag.serve.door import Door
+from rerank.none import NoReranker
+from tests.serve.stage import CANDIDATE, OTHER_TOKEN, READER_TOKEN, services
+from tests.simulated import now_s, simulate
 
-pytestmark = [pytest.mark.sockets, pytest.mark.timeout(900)]
-
-N_REQUESTS = int(os.environ.get("LEAK_REQUESTS", "400"))
-N_AT_ONCE = 40
-LIMITS = Limits(request_timeout_s=0.05, max_in_flight=30)
+N_REQUESTS = int(os.environ.get("LEAK_REQUESTS", "2000"))
+PER_S = 200.0
+TIME_S = 1.0
 
 
-class SlowEmbedder(HashingEmbedder):
-    """Queues like the real one, and takes up to 4 ms for a batch."""
+class SlowEmbedder:
+    """One vector for every text, in batches that take a while."""
 
-    def __init__(self, chance: random.Random) -> None:
-        super().__init__(DIMENSION)
-        self._chance = chance
-        self.batcher: Batcher[str, Vectors] = Batcher("embed", self._run, limits=BatchLimits(max_items=4))
+    name = "slow"
+    dimension = 2
+    max_length_tokens = 64
 
-    async def embed(self, texts: Sequence[str], role: Role, work: Work) -> Vectors:
-        rows = await self.batcher.submit_all([(text, len(text)) for text in texts], work)
-        return np.stack([row for row, _ in rows])
+    def __init__(self):
+        self.batcher = Batcher("embed", self._run, limits=BatchLimits(), clock=now_s)
 
-    async def _run(self, texts: list[str]) -> Sequence[Vectors]:
-        await asyncio.sleep(self._chance.uniform(0, 0.004))
-        work = Work(tenant="acme", deadline=Deadline.after(1))
-        return list(await super().embed(texts, "query", work))
+    async def embed(self, texts, role, work):
+        return np.stack([vector for vector, _ in await self.batcher.submit_all([(text, 8) for text in texts], work)])
 
-
-class SlowModel(ScriptedModel):
-    """Pauses between its words; `n_open` says how many streams nobody has closed."""
-
-    n_open = 0
-
-    def __init__(self, chance: random.Random) -> None:
-        super().__init__("It has a property since 1900. [1] It has no other property. " * 5)
-        self._chance = chance
-
-    async def stream(self, prompt: Prompt, deadline: Deadline) -> AsyncIterator[ModelEvent]:
-        self.n_open += 1
-        try:
-            async for event in super().stream(prompt, deadline):
-                await asyncio.sleep(self._chance.uniform(0, 0.002))
-                yield event
-        finally:
-            self.n_open -= 1
+    async def _run(self, texts):
+        await asyncio.sleep(0.004 + 0.001 * len(texts))
+        return [np.ones(2, dtype=np.float32) for _ in texts]
 
 
-async def ask(url: str, chance: random.Random) -> str:
-    """One request over a connection of its own; what became of it."""
-    path = chance.choice(["/ask", "/ask", "/search"])
-    question = f"Which property has tower {chance.randrange(20)}?"  # some are equal while in flight
-    body: dict[str, object] = {"query": question} if path == "/search" else {"question": question}
-    if path == "/ask":
-        body |= {"stream": chance.random() < 0.5, "model": chance.choice(["extractive", "big"])}
-    data = json.dumps(body).encode()
-    host, _, port = url.removeprefix("http://").rpartition(":")
-    reader, writer = await asyncio.open_connection(host, int(port))
-    head = f"POST {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: {READS['authorization']}\r\n"
-    head += f"content-type: application/json\r\nconnection: close\r\ncontent-length: {len(data)}\r\n\r\n"
-    try:
-        writer.write(head.encode() + data[: chance.choice([len(data), len(data), len(data), 5])])
-        async with asyncio.timeout(chance.choice([0, 0.002, 0.01, 0.03, 5.0, 5.0])):
-            reply = await reader.read()
-        return reply[9:12].decode()
-    except TimeoutError:
-        return "left"
-    finally:
-        writer.transport.abort()
+class MoodyStore:
+    """Finds the same for everyone; now and then a batch takes far too long, or fails."""
+
+    epoch = 1
+
+    def __init__(self, draw):
+        self.draw = draw
+
+    async def search_batch(self, requests) -> Sequence[list[Candidate]]:
+        mood = self.draw.random()
+        await asyncio.sleep(8.0 if mood < 0.004 else 0.004 * len(requests))
+        if mood > 0.95:
+            raise BadDependency("a mood")
+        return [[CANDIDATE] for _ in requests]
 
 
-def open_files() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
+async def asked(app, draw):
+    """What became of one request: its status, or that its client left."""
+    leaving = asyncio.Event()
+    body = msgspec.json.encode({"query": f"question {draw.randrange(40)}", "rerank": False})
+    token = draw.choice([READER_TOKEN, READER_TOKEN, READER_TOKEN, OTHER_TOKEN])
+    headers = [(b"authorization", f"Bearer {token}".encode()), (b"content-length", str(len(body)).encode())]
+    scope = {"type": "http", "method": "POST", "path": "/search", "raw_path": b"/search", "query_string": b""}
+    scope |= {"headers": headers, "http_version": "1.1", "root_path": "", "scheme": "http", "state": {}}
+    waiting = [{"type": "http.request", "body": body, "more_body": False}]
+    statuses = []
+
+    async def receive():
+        if waiting:
+            return waiting.pop()
+        await leaving.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message):
+        if message["type"] == "http.response.start":
+            statuses.append(message["status"])
+
+    if draw.random() < 0.4:
+        asyncio.get_running_loop().call_later(draw.expovariate(50.0), leaving.set)
+    await app({**scope, "client": ("127.0.0.1", 1), "server": ("localhost", 80)}, receive, send)
+    return statuses[0]
 
 
-@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts open connections under /proc, which is Linux's")
-async def test_nothing_is_left_of_requests_whose_clients_leave_or_whose_time_is_up() -> None:
-    chance = random.Random(7)
-    store, embedder, model = MemoryStore(dimension=DIMENSION), SlowEmbedder(chance), SlowModel(chance)
-    await store.put([await document(f"tower {n}", [f"The tower {n} has a property since 1900."]) for n in range(20)])
-    reports: list[BatchReport] = []
-    admission, retriever = Admission(LIMITS), BatchedRetriever(store, reports.append)
-    searcher = Searcher(SharedEmbedder(embedder), retriever, ReversingReranker(), AnswerConfig(), admission.admitted)
-    models = {"extractive": AdmittedModel(SlowModel(chance), admission), "big": model}
-    recipe = Answerer(searcher, models, load_template(), AnswerConfig(), count=len, index="memory")
-    staged = services(
-        answerer=SharedAnswerer(recipe), searcher=searcher, admission=admission, limits=LIMITS, models=models
-    )
-    async with served(staged) as client:
-        await ask(str(client.base_url), random.Random(1))
-        n_tasks, n_files = len(asyncio.all_tasks()), open_files()
-        numbers = iter(range(N_REQUESTS))
-        outcomes: Counter[str] = Counter()
+def test_no_task_place_or_batch_entry_is_left_of_any_request():
+    async def scenario():
+        draw = random.Random(7)
+        limits = Limits(max_in_flight=48, request_timeout_s=TIME_S)
+        embedder, admission = SlowEmbedder(), Admission(limits, clock=now_s)
+        shared, retriever = SharedEmbedder(embedder), BatchedRetriever(MoodyStore(draw))
+        searcher = Searcher(shared, retriever, NoReranker(), AnswerConfig(), admission.admitted)
+        service = services(limits=limits, admission=admission, searcher=searcher)
+        app = Door(create_app(service, version="0"), service)
 
-        async def caller() -> None:
-            for _ in numbers:
-                outcomes[await ask(str(client.base_url), chance)] += 1
+        async def come(at_s):
+            await asyncio.sleep(at_s)
+            return await asked(app, draw)
 
-        await asyncio.gather(*(caller() for _ in range(N_AT_ONCE)))
-        async with asyncio.timeout(10):
-            await until(lambda: len(asyncio.all_tasks()) <= n_tasks and open_files() <= n_files)
-        gc.collect()
-        assert admission.n_in_flight == 0
-        assert embedder.batcher.queue_depth() == 0
-        assert embedder.batcher.predicted_wait_s() == 0
-        assert reports[-1].n_waiting == 0
-        assert model.n_open == 0
-    assert {"200", "left"} <= outcomes.keys() <= {"200", "503", "504", "left"}, outcomes
-    assert sum(outcomes.values()) == N_REQUESTS
-    await embedder.batcher.aclose()
-    await retriever.aclose()
+        outcomes = Counter(await asyncio.gather(*(come(number / PER_S) for number in range(N_REQUESTS))))
+        await asyncio.sleep(60.0)  # for batches whose callers have left
+        assert set(outcomes) == {200, 499, 502, 503, 504}, "every way to end was taken"
+        assert outcomes[200] > N_REQUESTS / 20
+        assert (admission.n_in_flight, embedder.batcher.queue_depth(), retriever._batcher.queue_depth()) == (0, 0, 0)
+        assert not shared._flights._flights
+        assert not retriever._flights._flights
+        assert len(asyncio.all_tasks()) == 1, "the test's own"
+
+    simulate(scenario())
