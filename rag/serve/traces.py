@@ -147,6 +147,8 @@ def _note(span: Span, scope: Scope, route: str, status: int | None) -> None:
     principal = scope.get("user")
     if isinstance(principal, Principal):
         trace.owner = (principal.tenant, principal.subject)
+    else:
+        trace.is_sampled = False  # strangers could push out everyone's traces, and have a collector paid for theirs
     trace.notable = trace.notable or status is None or status >= 500
     span.describe = lambda _: attributes.http(method, route, status, request_id)
 
