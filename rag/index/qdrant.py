@@ -10,7 +10,7 @@ Payloads, vectors, filters and the order of operations are those of the embedded
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from typing import Final, Self
 
@@ -49,7 +49,7 @@ from rag.index.qdrant_points import (
     record_point,
     server_filter,
 )
-from rag.index.selection import DOCUMENTS, UNFINISHED, OneOf, Selection, chunks_of, selected
+from rag.index.selection import DOCUMENTS, UNFINISHED, OneOf, Selection, chunks_of, other_chunks_of, selected
 
 IN_MEMORY: Final = ":memory:"
 """As a url: qdrant-client's own store in this process, for tests."""
@@ -103,7 +103,8 @@ class QdrantStore:
     async def put(self, documents: Sequence[IndexedDocument]) -> None:
         """As the port says; also raises PermanentIngestError, before anything is stored, for what cannot be stored.
 
-        A document of more chunks than one request takes is sent in several, its record last.
+        A document of more chunks than one request takes is sent in several, its record last. A process that dies in
+        between leaves chunks that no record tells of; they go with the next version, whichever that is.
         """
         for document in documents:
             record_payload(document.record)
@@ -115,7 +116,7 @@ class QdrantStore:
                 await self._update(_upsert(page))
             replaced = await self._versions_to_replace([document.record for document in group])
             records = [record_point(document, replaced.get(document.record.id, ())) for document in group]
-            await self._update(_upsert([*rest, *records]), *_finishing(replaced))
+            await self._update(_upsert([*rest, *records]), _clearing(group), *_settling(replaced))
             self._epoch += 1
 
     async def delete(self, access: Access, filters: Filters) -> int:
@@ -235,7 +236,9 @@ class QdrantStore:
         unfinished = server_filter(UNFINISHED)
         while found := (await self._scroll(unfinished, limit=_PAGE))[0]:
             payloads = [record.payload or {} for record in found]
-            await self._update(*_finishing({payload["document_id"]: payload["replaces"] for payload in payloads}))
+            stale = [server_filter(chunks_of(payload["document_id"], payload["replaces"])) for payload in payloads]
+            settling = _settling([payload["document_id"] for payload in payloads])
+            await self._update(_delete(models.Filter(should=list(stale))), *settling)
 
     async def _versions_to_replace(self, records: Sequence[DocumentRecord]) -> dict[str, list[str]]:
         points = [point_id(record.id) for record in records]
@@ -285,13 +288,18 @@ def _delete(doomed: models.Filter) -> models.DeleteOperation:
     return models.DeleteOperation(delete=models.FilterSelector(filter=doomed))
 
 
-def _finishing(replaced: Mapping[str, Sequence[str]]) -> list[models.UpdateOperation]:
-    """Removes the chunks of the replaced versions, then marks the records as whole."""
-    if not replaced:
+def _clearing(documents: Sequence[IndexedDocument]) -> models.DeleteOperation:
+    """Removes the chunks of all versions but these, whatever the records say."""
+    others = [server_filter(other_chunks_of(each.record.id, each.record.version)) for each in documents]
+    return _delete(models.Filter(should=list(others)))
+
+
+def _settling(documents: Collection[str]) -> list[models.UpdateOperation]:
+    """Marks the records as whole, once the chunks of the replaced versions are gone."""
+    if not documents:
         return []
-    stale = [server_filter(chunks_of(document, versions)) for document, versions in replaced.items()]
-    whole = models.SetPayload(payload=WHOLE, points=[point_id(document) for document in replaced])
-    return [_delete(models.Filter(should=list(stale))), models.SetPayloadOperation(set_payload=whole)]
+    whole = models.SetPayload(payload=WHOLE, points=[point_id(document) for document in documents])
+    return [models.SetPayloadOperation(set_payload=whole)]
 
 
 def _ranking(response: models.QueryResponse) -> Ranking[str]:

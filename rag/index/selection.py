@@ -88,6 +88,12 @@ def chunks_of(document_id: str, versions: Sequence[str]) -> Selection:
     return Selection(must=tuple((test,) for test in tests))
 
 
+def other_chunks_of(document_id: str, version: str) -> Selection:
+    """The chunks of every other version of a document."""
+    must = (OneOf("document_id", (document_id,)), OneOf("kind", ("chunk",)))
+    return Selection(must=tuple((test,) for test in must), must_not=((OneOf("version", (version,)),),))
+
+
 CHUNKS: Final = Selection(must=((OneOf("kind", ("chunk",)),),))
 """The chunks of every tenant."""
 

@@ -21,7 +21,7 @@ from rag.index.config import FusionConfig, QdrantConfig
 from rag.index.filters import Fields, parse_filters
 from rag.index.hybrid import Hybrid, Plan
 from rag.index.manifest import Manifest
-from rag.index.payload import record_payload
+from rag.index.payload import point_id, record_payload
 from rag.index.qdrant import IN_MEMORY, QdrantStore
 from rag.index.qdrant_calls import PAUSES_S, Calls, failure_of
 from rag.index.qdrant_points import new_collection, payload_indexes, query, server_filter
@@ -200,6 +200,21 @@ async def test_an_interrupted_replacement_is_finished_on_opening() -> None:
     store = await opened(client)
     assert [passage.chunk.text for passage, _ in await store.passages(ALL, new.record.id)] == ["new words"]
     assert (await store.records(ALL, (), 9)).records == (new.record,)
+    await store.close()
+
+
+async def test_chunks_that_no_record_tells_of_go_with_the_next_version() -> None:
+    """As if a process had died between the requests that a long document takes."""
+    client = AsyncQdrantClient(IN_MEMORY)
+    store = await opened(client)
+    lost, next_one = await document("a.txt", ["lost words", "more of them"]), await document("a.txt", ["new words"])
+    other = await document("b.txt", ["other words"])
+    await store.put([lost, other])
+    await client.delete(CONFIG.collection, [point_id(lost.record.id)])
+    assert (await store.records(ALL, (), 9)).records == (other.record,)
+    await store.put([next_one])
+    assert [passage.chunk.text for passage, _ in await store.passages(ALL, lost.record.id)] == ["new words"]
+    assert len(await store.passages(ALL, other.record.id)) == 1
     await store.close()
 
 
