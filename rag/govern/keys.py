@@ -8,6 +8,7 @@ import hmac
 import secrets
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from functools import lru_cache
 from hashlib import sha256
 from ipaddress import ip_address
 from typing import Annotated
@@ -142,6 +143,7 @@ def check_bind(host: str, keys: KeyRing) -> None:
         )
 
 
+@lru_cache(maxsize=256)
 def is_loopback(host: str) -> bool:
     """Whether the address or name stands for this machine only. Names are not resolved: only `localhost` is known."""
     try:

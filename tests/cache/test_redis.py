@@ -169,3 +169,22 @@ async def test_what_leaves_for_want_of_room_stays_with_the_others(url: str, name
         assert other.clear("acme") == 0, "none of them was here"
         await other.shared.written()
         assert await one.shared.get(key_of("a")) is None
+
+
+async def test_an_edit_at_one_server_forgets_what_others_wrote(url: str, namespace: str, tmp_path: Path) -> None:
+    config = config_of(url)
+    (document,) = {one.document_id for one in entry("a").evidence}
+    async with open_memory(config, tmp_path, namespace) as one, open_memory(config, tmp_path, namespace) as other:
+        assert one.shared is not None
+        assert other.shared is not None
+        one.memory.put(entry("a", ttl_s=FAR_S), epoch=1)
+        await one.shared.written()
+        other.forget([document])
+        await other.shared.written()
+        assert await one.shared.get(key_of("a")) is None
+
+
+async def test_what_waits_is_written_on_leaving(url: str, namespace: str, shared: SharedAnswers) -> None:
+    async with open_shared_answers(url, namespace) as leaving:
+        leaving.put(entry("last", ttl_s=FAR_S))
+    assert await shared.get(key_of("last")) is not None
