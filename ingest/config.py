@@ -15,9 +15,9 @@ class IngestConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     chunk_tokens: Annotated[int, Meta(ge=16, le=8192)] = 200
     """Recipe. The most tokens of one chunk, with the special tokens that the embedder adds.
 
-    Measured 2026-11 with the shipped embedder, dense search alone: of the reference spans of ragqa-chunking-eval five
-    chunks hold 71 % at 128, 72 % at 160, 75 % at 200 and 76 % at 256 tokens; chunks for 1,000 tokens of context hold
-    80, 78, 77 and 74 %. 200 leaves room for title and headings within the embedder's 256.
+    Measured 2026-11 (`rag eval chunking`, hybrid search): of the reference spans of ragqa-chunking-eval five chunks
+    hold 80 % at 128, 83 % at 160, 86 % at 200 and 88 % at 256 tokens; chunks for 1,000 tokens of context hold
+    88, 87, 87 and 85 %. 200 leaves room for title and headings within the embedder's 256.
     """
     embed_headings: bool = True
     """Recipe. Whether title and heading path are embedded in front of the text of a chunk.

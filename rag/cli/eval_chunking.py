@@ -76,12 +76,12 @@ def _print(title: str, found: "Sequence[Scores]") -> None:
     from rich.console import Console
     from rich.table import Table
 
-    columns = ("tokens/overlap", "chunks", "mean tokens", "recall@5", "precision@5", "recall in 1,000", "precision")
+    columns = ("size", "chunks", "mean", "recall@5", "prec.@5", "recall in 1,000", "prec.")
     table = Table(*columns, title=title)
     for each in found:
         kept = (each.first_chunks.recall, each.first_chunks.precision, each.one_context.recall)
         table.add_row(
-            f"{each.setting.tokens}/{each.setting.overlap}",
+            f"{each.setting.tokens}/{each.setting.overlap}" if each.setting.overlap else str(each.setting.tokens),
             str(each.chunks),
             f"{each.mean_tokens:.0f}",
             *(f"{share:.1%}" for share in (*kept, each.one_context.precision)),
