@@ -179,8 +179,7 @@ async def open_worker(settings: Settings) -> AsyncIterator[Shift]:
         embedder, tokenizer = await enter(open_embedder(settings.embedder, settings.models_dir))
         store = await enter(_open_store(settings, embedder))
         library = Library(Indexer(embedder, store, tokenizer, settings.ingest), store)
-        parsers = await enter(ParserPool(settings.ingest))
-        yield await enter(open_shift(settings, library, parsers))
+        yield await enter(open_shift(settings, library))
 
 
 def _catalogue(settings: Settings) -> Catalogue:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from ingest.library import Library
-from ingest.parse.pool import ParserPool
 from ingest.queue.config import NoQueueConfig, PostgresQueueConfig, RedisQueueConfig
 from ingest.queue.desk import Desk
 from ingest.queue.task import IndexingTask
@@ -52,14 +51,14 @@ async def open_desk(settings: Settings, library: Library) -> AsyncIterator[Desk 
 
 
 @asynccontextmanager
-async def open_shift(settings: Settings, library: Library, parsers: ParserPool) -> AsyncIterator[Shift]:
+async def open_shift(settings: Settings, library: Library) -> AsyncIterator[Shift]:
     """A worker that indexes into an open library. Raises ConfigError, Unavailable."""
     config = settings.queue
     if isinstance(config, NoQueueConfig):
         raise ConfigError("a worker needs a queue to take documents from; set queue.kind", path="queue.kind")
     async with _open_queue(config) as queue, open_database(settings.records, settings.data_dir) as database:
         yield Shift(
-            task=IndexingTask(library, parsers, database, config),
+            task=IndexingTask(library, database, config),
             upkeep=Upkeep(database, queue.offer),
             queue=queue,
             drain_s=settings.limits.drain_s,

@@ -10,10 +10,11 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from ingest.draft import Draft
 from ingest.embed import Sleep
 from ingest.library import Library
 from ingest.outcome import Outcome
-from ingest.queue.handed import Handed, fingerprint, packed
+from ingest.queue.handed import fingerprint, packed
 from rag.base.deadline import Clock, Deadline
 from rag.base.errors import Conflict, Forbidden, Unavailable
 from rag.base.ids import document_id, ordered_id
@@ -59,12 +60,12 @@ class Desk:
         self._clock = clock
         self._sleep = sleep
 
-    async def hand_in(self, access: Access, handed: Handed, lane: Lane) -> Submission:
+    async def hand_in(self, access: Access, draft: Draft, lane: Lane) -> Submission:
         """The submission that stands for it from now on; the same that still waits is not taken twice.
 
         It fails later where its uri is that of a document which `access` does not cover. Raises Unavailable.
         """
-        draft, tenant, body = handed.draft, access.tenant, packed(handed)
+        tenant, body = access.tenant, packed(draft)
         now_s = self._clock()
         submission = Submission(
             id=ordered_id(),

@@ -11,7 +11,6 @@ import msgspec
 from ingest.embed import Sleep
 from ingest.library import Library
 from ingest.outcome import Outcome
-from ingest.parse.pool import ParserPool
 from ingest.queue.config import WorkConfig
 from ingest.queue.handed import unpacked
 from ingest.queue.lease import Lease, leasing
@@ -42,7 +41,6 @@ class IndexingTask:
     def __init__(
         self,
         library: Library,
-        parsers: ParserPool,
         database: Database,
         config: WorkConfig,
         *,
@@ -50,7 +48,6 @@ class IndexingTask:
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._library = library
-        self._parsers = parsers
         self._database = database
         self._config = config
         self._clock = clock
@@ -86,11 +83,7 @@ class IndexingTask:
             await self._advance(submission, "searchable", outcome)
 
     async def _index(self, submission: Submission, lease: Lease) -> Outcome:
-        body = await self._database.run(partial(submissions.body_of, identifier=submission.id))
-        handed = unpacked(body)
-        draft = handed.draft
-        if handed.file is not None:
-            draft = handed.read(await self._parsers.parse_bytes(handed.file.data, handed.file.name))
+        draft = unpacked(await self._database.run(partial(submissions.body_of, identifier=submission.id)))
         tenant = submission.tenant
         document = self._library.indexer.document(draft, tenant)
         present = await self._library.get(managed_in(tenant), document.id)

@@ -94,7 +94,7 @@ async def get_document(
     return body if whole is None else replace(body, text=whole)
 
 
-@put("/", summary="Add or replace a document", opt=WRITES, responses=refusals(429, 502, 503, 504, body=True))
+@put("/", summary="Add or replace a document", opt=WRITES, responses=refusals(409, 429, 502, 503, 504, body=True))
 async def put_document(
     data: JSONBody[DocumentBody],
     request: Request[Any, Any, Any],
@@ -117,7 +117,7 @@ async def put_document(
     "/{document_id:str}",
     summary="Replace a document",
     opt=WRITES,
-    responses=refusals(404, 429, 502, 503, 504, body=True),
+    responses=refusals(404, 409, 429, 502, 503, 504, body=True),
 )
 async def replace_document(
     document_id: FromPath[str],
@@ -133,7 +133,7 @@ async def replace_document(
     return await _indexed(_Put(data, known.uri, acl, wait, "upload"), request, services)
 
 
-@delete("/{document_id:str}", summary="Delete a document", opt=WRITES, responses=refusals(404, 422, 502, 503, 504))
+@delete("/{document_id:str}", summary="Delete a document", opt=WRITES, responses=refusals(404, 409, 422, 502, 503, 504))
 async def delete_document(
     document_id: FromPath[str], services: NamedDependency[Services], principal: NamedDependency[Principal]
 ) -> None:

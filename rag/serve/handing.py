@@ -9,7 +9,6 @@ from msgspec.structs import replace
 
 from ingest.draft import Draft
 from ingest.queue.desk import Desk, Standing, outcome_of
-from ingest.queue.handed import Handed
 from rag.base.deadline import Deadline
 from rag.base.errors import PermanentIngestError, TransientIngestError
 from rag.base.titles import name_of
@@ -33,7 +32,7 @@ async def hand_in(desk: Desk, access: Access, draft: Draft, lane: Lane, until: U
 
     Raises IngestError when it failed, and as `Desk.hand_in` and `Desk.wait` do.
     """
-    submission = await desk.hand_in(access, Handed(draft=draft), lane)
+    submission = await desk.hand_in(access, draft, lane)
     if until is None:
         return Response(_accepted(submission), status_code=HTTPStatus.ACCEPTED)
     state = until.state

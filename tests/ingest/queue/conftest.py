@@ -5,13 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from ingest.config import IngestConfig
 from ingest.draft import Draft
 from ingest.library import Library
-from ingest.parse.pool import ParserPool
 from ingest.queue.config import WorkConfig
 from ingest.queue.desk import Desk
-from ingest.queue.handed import File, Handed
 from ingest.queue.task import IndexingTask, TryAgain
 from ingest.queue.upkeep import Upkeep
 from rag.base.errors import Unavailable
@@ -58,18 +55,13 @@ class House:
             raise Unavailable("the queue is away")
         self.offered.append((identifier, lane))
 
-    def worker(self, parsers: ParserPool | None = None, **config: float) -> IndexingTask:
+    def worker(self, **config: float) -> IndexingTask:
         """Renewing waits for real time, which does not pass here: leases do not end while a test works."""
         settings = WorkConfig(**{"attempts": 3, "lease_s": 30.0} | config)
-        parsers = parsers or ParserPool(IngestConfig())
-        return IndexingTask(self.library, parsers, self.database, settings, clock=self.clock)
+        return IndexingTask(self.library, self.database, settings, clock=self.clock)
 
     async def hand_in(self, uri: str, text: str, *, access: Access = MANAGER, lane: Lane = "upload") -> Submission:
-        return await self.desk.hand_in(access, Handed(draft=Draft(uri=uri, text=text)), lane)
-
-    async def hand_in_file(self, uri: str, name: str, data: bytes) -> Submission:
-        handed = Handed(draft=Draft(uri=uri, text=""), file=File(name=name, data=data))
-        return await self.desk.hand_in(MANAGER, handed, "upload")
+        return await self.desk.hand_in(access, Draft(uri=uri, text=text), lane)
 
     async def state(self, submission: Submission) -> tuple[str, int, str]:
         found = await self.desk.of(MANAGER, submission.document_id)

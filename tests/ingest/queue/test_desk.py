@@ -6,7 +6,6 @@ import pytest
 
 from ingest.draft import Draft
 from ingest.queue.desk import outcome_of
-from ingest.queue.handed import Handed
 from ingest.queue.upkeep import KEEP_S, OFFER_AGAIN_S
 from rag.base.deadline import Deadline
 from rag.base.errors import Conflict, Forbidden
@@ -68,7 +67,7 @@ async def test_an_estimate_follows_the_pace_of_the_last_minute(house: House) -> 
 
 async def test_a_document_that_waits_hides_from_those_who_may_not_read_it(house: House) -> None:
     draft = Draft(uri="wiki:plan", text="the mat", acl=("group:board",))
-    submission = await house.desk.hand_in(MANAGER, Handed(draft=draft), "upload")
+    submission = await house.desk.hand_in(MANAGER, draft, "upload")
     assert await house.desk.of(EVE, submission.document_id) is None
     assert await house.desk.of(MANAGER, submission.document_id) == submission
     assert await house.desk.readers_of(MANAGER, "wiki:plan") == ("group:board",)

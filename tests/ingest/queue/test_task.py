@@ -6,9 +6,7 @@ from functools import partial
 
 import pytest
 
-from ingest.config import IngestConfig
 from ingest.draft import Draft
-from ingest.parse.pool import ParserPool
 from rag.base.errors import BadDependency, GroundwireError, PermanentIngestError, Unavailable
 from rag.base.ports import IndexedDocument, Vectors
 from rag.base.types import Principal, Role, Work
@@ -170,13 +168,3 @@ async def test_a_document_that_another_stored_meanwhile_is_not_replaced_by_who_m
     state, _, reason = await house.state(hers)
     assert (state, "your key may not see" in reason) == ("failed", True)
     assert await house.library.text(MANAGER, hers.document_id) == "the mat"
-
-
-@pytest.mark.sockets  # the pool's process is spoken to through a socket pair
-async def test_a_file_is_read_by_the_worker(house: House) -> None:
-    submission = await house.hand_in_file("wiki:cat", "cat.md", b"# The cat\n\nIt sat on a mat.")
-    async with ParserPool(IngestConfig()) as parsers:
-        assert await house.work(house.worker(parsers), submission)
-    record = await house.library.get(MANAGER, submission.document_id)
-    assert record is not None
-    assert (record.format, record.title) == ("markdown", "The cat")
