@@ -2,7 +2,7 @@
 
 Our own connections over httptools' parser, since a gateway is little else than this: on a 2-core machine a call through
 httpx over aiohttp took 0.23 to 0.31 ms of CPU, through aiohttp by itself 0.15, and through this 0.04 (2026-11). More in
-docs/decisions/0021-own-connections-to-providers.md.
+docs/decisions/0024-own-connections-to-providers.md.
 """
 
 import asyncio
