@@ -31,7 +31,7 @@ for path in sys.argv[1:]:
         text, reason = "", type(error).__name__
     print(json.dumps([text, reason, time.perf_counter() - began]), flush=True)
 """
-MARKUP = re.compile(r"<[^>]*>|!?\[[^\]]*\]\(data:[^)]*\)|\]\([^)]*\)")
+MARKUP = re.compile(r"</?[a-zA-Z][^<>]{0,200}>|!?\[[^\]]*\]\(data:[^)]*\)|\]\([^)]*\)")
 
 
 class Read(Struct, frozen=True):
