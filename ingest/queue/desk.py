@@ -116,13 +116,15 @@ class Desk:
     async def wait(self, submission: Submission, states: Sequence[str], deadline: Deadline) -> Submission:
         """The submission once it is in one of the states or failed, or as it is at the deadline.
 
-        Raises Conflict when another took its place or it was withdrawn.
+        One of the same that was handed in later stands for it too. Raises Conflict when another version took its place
+        or it was withdrawn.
         """
+        look = partial(submissions.of_document, tenant=submission.tenant, document_id=submission.document_id)
         pause_s = FIRST_LOOK_S
         while True:
-            found = await self._database.run(partial(submissions.find, identifier=submission.id))
-            if found is None:
-                raise Conflict("the document was handed in anew or deleted before it was indexed")
+            found = await self._database.run(look)
+            if found is None or not found.is_same(submission):
+                raise Conflict("another version was handed in or the document deleted before it was indexed")
             remaining_s = deadline.remaining_s()
             if found.state in (*states, "failed") or remaining_s <= 0:
                 return found

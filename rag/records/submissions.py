@@ -50,8 +50,11 @@ class Submission(Struct, frozen=True, kw_only=True):
 
     def stands_for(self, other: "Submission") -> bool:
         """Whether to index this one is to index the other, and no later."""
-        is_same = (self.digest, self.grants) == (other.digest, other.grants)
-        return is_same and (self.lane == "upload" or other.lane == "backfill")
+        return self.is_same(other) and (self.lane == "upload" or other.lane == "backfill")
+
+    def is_same(self, other: "Submission") -> bool:
+        """Whether the same was handed in, by who may see the same."""
+        return (self.digest, self.grants) == (other.digest, other.grants)
 
 
 class Backlog(Struct, frozen=True, kw_only=True):

@@ -51,6 +51,16 @@ async def test_who_waits_learns_that_another_version_took_its_place(house: House
         await house.desk.wait(submission, ("searchable",), Deadline.after(60))
 
 
+async def test_who_waits_does_not_mind_that_the_same_was_handed_in_anew(house: House) -> None:
+    submission = await house.hand_in("wiki:cat", "the cat sat")
+    await house.work(house.worker(), submission)
+    anew = await house.hand_in("wiki:cat", "the cat sat")
+    assert anew.id != submission.id, "the first is done"
+    assert await house.desk.wait(submission, ("searchable",), SOON) == anew
+    await house.work(house.worker(), anew)
+    assert (await house.desk.wait(submission, ("searchable",), SOON)).state == "searchable"
+
+
 async def test_an_estimate_follows_the_pace_of_the_last_minute(house: House) -> None:
     waiting = []
     for number in range(6):
