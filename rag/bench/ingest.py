@@ -1,4 +1,8 @@
-"""How fast a collection is indexed: `rag ingest` from its start to its end, into a folder of its own each time."""
+"""How fast a collection is indexed: `rag ingest` from its start to its end, into a folder of its own each time.
+
+By turns with it the embedder alone, in this process and already loaded, embeds the same passages: nothing that parses,
+cuts, compares or stores can be faster.
+"""
 
 import asyncio
 import os
@@ -11,10 +15,17 @@ from statistics import median
 
 import msgspec
 from msgspec import Struct
+from tokenizers import Tokenizer
 
+from ingest.chunk import chunk
+from ingest.config import IngestConfig
+from ingest.draft import Draft, document_of
+from ingest.embed import passage_text
 from rag.base.errors import Unavailable
-from rag.bench.corpus import write_corpus
+from rag.bench.compare import interval
+from rag.bench.corpus import Entry, write_corpus
 from rag.bench.machine import Machine, this_machine
+from rag.bench.models import BATCH, Job, contending, through
 from rag.bench.process import RAG
 
 
@@ -28,7 +39,7 @@ class Indexed(Struct, frozen=True, kw_only=True):
 
 
 class IngestReport(Struct, frozen=True, kw_only=True):
-    """All runs, and the medians."""
+    """All runs, and the medians; `of_bare` is chunks/s over those of the embedder alone, with its 95 % interval."""
 
     date: str
     machine: Machine
@@ -36,6 +47,8 @@ class IngestReport(Struct, frozen=True, kw_only=True):
     documents_per_s: float
     chunks_per_s: float
     cpu_ms_per_chunk: float
+    bare_chunks_per_s: float
+    of_bare: tuple[float, float, float]
 
 
 class _Summary(Struct):
@@ -46,20 +59,39 @@ class _Summary(Struct):
 async def measure(collection: Path, n_filler: int, repeats: int, told: Callable[[Indexed], None]) -> IngestReport:
     """Indexes the collection `repeats` times. Raises Unavailable when that fails."""
     runs: list[Indexed] = []
+    bare: list[float] = []
     with tempfile.TemporaryDirectory(prefix="groundwire-bench-") as folder:
         corpus = Path(folder, "corpus.jsonl")
         write_corpus(collection, n_filler, corpus)
-        for number in range(repeats):
-            runs.append(await _indexed(corpus, Path(folder, f"{number}")))
-            told(runs[-1])
+        async with contending("embed", fp32="", original="") as ((embedder,), counter):
+            passages = passages_of(corpus, counter)
+            await embedder.run(passages[0])
+            for number in range(repeats):
+                runs.append(await _indexed(corpus, Path(folder, f"{number}")))
+                wall_s, _ = await through(embedder, passages)
+                bare.append(sum(len(texts) for _, texts in passages) / wall_s)
+                told(runs[-1])
+    rates = [run.chunks / run.wall_s for run in runs]
     return IngestReport(
         date=datetime.now(UTC).isoformat(timespec="minutes"),
         machine=this_machine(),
         runs=tuple(runs),
         documents_per_s=median(run.added / run.wall_s for run in runs),
-        chunks_per_s=median(run.chunks / run.wall_s for run in runs),
+        chunks_per_s=median(rates),
         cpu_ms_per_chunk=median(1000 * run.cpu_s / run.chunks for run in runs),
+        bare_chunks_per_s=median(bare),
+        of_bare=interval(rates, bare),
     )
+
+
+def passages_of(corpus: Path, counter: Tokenizer) -> list[Job]:
+    """What `rag ingest` has embedded of the file with its defaults, by the batch."""
+    config = IngestConfig()
+    entries = [msgspec.json.decode(line, type=Entry) for line in corpus.read_bytes().splitlines()]
+    drafts = [Draft(uri=uri, title=title, text=text) for uri, title, text in map(msgspec.structs.astuple, entries)]
+    documents = [document_of(draft, "bench", "") for draft in drafts]
+    texts = [passage_text(each, part, config) for each in documents for part in chunk(each, counter, config)]
+    return [("", texts[at : at + BATCH]) for at in range(0, len(texts), BATCH)]
 
 
 async def _indexed(corpus: Path, data_dir: Path) -> Indexed:

@@ -98,7 +98,7 @@ async def race(
     for repeat in range(repeats):
         for at in range(len(contenders)):
             contender = contenders[(at + repeat) % len(contenders)]
-            taken[contender.name].append(await _through(contender, work))
+            taken[contender.name].append(await through(contender, work))
     n_items = sum(len(texts) for _, texts in work)
     n_tokens = sum(_tokens(counter, job) for job in work)
     return ModelReport(
@@ -220,8 +220,8 @@ def _torch(task: Task, original: str) -> Contender:
     return Contender("sentence-transformers", lambda job: asyncio.to_thread(infer, job), at_once=1)
 
 
-async def _through(contender: Contender, work: Sequence[Job]) -> tuple[float, float]:
-    """Wall time and processor time."""
+async def through(contender: Contender, work: Sequence[Job]) -> tuple[float, float]:
+    """Wall time and processor time of one contender over all of the work."""
     left = iter(work)
     began_s, cpu_s = time.perf_counter(), time.process_time()
 

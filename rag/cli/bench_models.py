@@ -77,7 +77,7 @@ async def _idle(given: dict[str, Any]) -> int:
 @click.option("--repeats", type=click.IntRange(1), default=4, show_default=True, help="Each into a folder of its own.")
 @click.option("--json", "json_file", type=_FILE, help="Write what was measured here.")
 def ingest(folder: Path, passages: int, repeats: int, json_file: Path | None) -> None:
-    """Measure `rag ingest` on the collection in FOLDER, from its start to its end."""
+    """Measure `rag ingest` on the collection in FOLDER, from its start to its end, and the embedder alone by turns."""
     run(_ingest(folder, passages, repeats, json_file))
 
 
@@ -91,5 +91,8 @@ async def _ingest(folder: Path, passages: int, repeats: int, json_file: Path | N
     write(report, json_file)
     per_s = f"{report.documents_per_s:.1f} documents/s, {report.chunks_per_s:.1f} chunks/s"
     click.echo(f"{per_s}, {report.cpu_ms_per_chunk:.2f} ms of processor time a chunk")
+    ratio, low, high = report.of_bare
+    of_bare = f"ingestion / embedder alone = {ratio:.2f} (95 %: {low:.2f} to {high:.2f})"
+    click.echo(f"the embedder alone: {report.bare_chunks_per_s:.1f} chunks/s; {of_bare}")
     click.echo(f"{report.date}  {report.machine.cores} cores of {report.machine.cpu}, load {report.machine.load}")
     return 0

@@ -1,0 +1,22 @@
+"""What the embedder alone is given is what ingestion gives it."""
+
+import msgspec
+
+from rag.bench.corpus import Entry
+from rag.bench.ingest import passages_of
+from rag.bench.models import BATCH
+from rag.infer.models import open_model
+from rag.infer.tokens import load_counter
+
+
+def test_the_passages_are_the_chunks_under_their_titles_by_the_batch(tmp_path):
+    short = [Entry(f"d{n}", f"Tower {n}", f"It was built in {1900 + n}.") for n in range(BATCH)]
+    long = Entry("long", "Towers", " ".join(f"Tower number {n} was built long ago." for n in range(100)))
+    corpus = tmp_path / "corpus.jsonl"
+    corpus.write_bytes(b"".join(msgspec.json.encode(entry) + b"\n" for entry in [*short, long]))
+    jobs = passages_of(corpus, load_counter(open_model("all-minilm-l6-v2", "embed").tokenizer))
+    texts = [text for _, batch in jobs for text in batch]
+    assert [len(batch) for _, batch in jobs] == [BATCH, len(texts) - BATCH]
+    assert texts[3] == "Tower 3\nIt was built in 1903."
+    assert len(texts) > BATCH + 4, "the long one has more chunks than one"
+    assert "".join(text.removeprefix("Towers\n") for text in texts[BATCH:]) == long.text
