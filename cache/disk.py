@@ -19,14 +19,17 @@ import msgspec
 from cache.entry import Entry
 from cache.risk import MAX_OBSERVATIONS, Observation
 from cache.stored import decoded, encoded
-from rag.base.folders import private_folder
+from rag.base.sqlite import open_sqlite, transaction
 
 _log = logging.getLogger(__name__)
 
 FILE: Final = "cache.sqlite3"
+
+BUSY_S: Final = 5.0
+"""How long a write waits for another process that writes."""
+
+_DAMAGED: Final = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _SCHEMA: Final = """
-PRAGMA journal_mode = WAL;
-PRAGMA synchronous = NORMAL;
 PRAGMA secure_delete = ON;
 CREATE TABLE IF NOT EXISTS entries
     (namespace TEXT, digest BLOB, ends_at REAL, entry BLOB, PRIMARY KEY (namespace, digest)) WITHOUT ROWID;
@@ -71,7 +74,7 @@ class CacheFile:
         self._soon("INSERT INTO observations (namespace, observation) VALUES (?, ?)", lambda: row)
 
     def _load(self, now_s: float, max_bytes: int) -> tuple[list[Entry], list[Observation]]:
-        with self._connection as connection:
+        with transaction(self._connection) as connection:
             connection.execute("DELETE FROM entries WHERE ends_at <= ?", (now_s,))
             connection.execute(
                 "DELETE FROM observations WHERE number <= (SELECT MAX(number) FROM observations) - ?",
@@ -90,8 +93,7 @@ class CacheFile:
 
     def _execute(self, statement: str, row: Callable[[], tuple[Any, ...]]) -> None:
         try:
-            with self._connection:
-                self._connection.execute(statement, row())
+            self._connection.execute(statement, row())
         except sqlite3.Error as error:
             _log.warning("the answer cache could not be written: %s", error)
 
@@ -126,10 +128,11 @@ async def open_cache_file(folder: Path, namespace: str) -> AsyncIterator[CacheFi
 
 
 def _connected(path: Path) -> sqlite3.Connection:
-    private_folder(path.parent)
     try:
         return _opened(path)
     except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode not in _DAMAGED:
+            raise
         _log.warning("the answer cache %s cannot be read (%s) and starts anew", path, error)
         for each in path.parent.glob(f"{path.name}*"):
             each.unlink()
@@ -137,11 +140,10 @@ def _connected(path: Path) -> sqlite3.Connection:
 
 
 def _opened(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, check_same_thread=False)
+    connection = open_sqlite(path, BUSY_S, any_thread=True)
     try:
         connection.executescript(_SCHEMA)
     except sqlite3.Error:
         connection.close()
         raise
-    path.chmod(0o600)
     return connection

@@ -4,7 +4,6 @@ The store stays the truth. What the memory says of a document counts only while 
 a memory that is lost, old or of another index costs one reading of everything and nothing else.
 """
 
-import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
@@ -15,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from ingest.outcome import Failure
-from rag.base.folders import private_folder
+from rag.base.sqlite import open_sqlite, transaction
 
 FILE_NAME = "sources.sqlite"
 """Within the data folder."""
@@ -81,10 +80,7 @@ class SourceMemory:
     """The readings of every tenant, in a file that several processes may have open. Use as a context manager."""
 
     def __init__(self, path: Path) -> None:
-        private_folder(path.parent)
-        self._db = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
-        self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = NORMAL")
+        self._db = open_sqlite(path, BUSY_TIMEOUT_S)
         self._db.executescript(_SCHEMA)
 
     def __enter__(self) -> Self:
@@ -113,8 +109,7 @@ class SourceMemory:
         ]
         whole = [(tenant, each.uri) for each in readings if each.whole]
         stamps = [(tenant, each.uri, each.stamp) for each in readings]
-        with self._db:
-            self._db.execute("BEGIN IMMEDIATE")
+        with transaction(self._db):
             self._db.executemany("UPDATE document SET present = 0 WHERE tenant = ? AND source = ?", whole)
             self._db.executemany("INSERT OR REPLACE INTO document VALUES (?, ?, ?, ?, 1)", kept)
             self._db.executemany("INSERT OR REPLACE INTO source VALUES (?, ?, ?)", stamps)
@@ -166,8 +161,7 @@ class SourceMemory:
 
     def forget(self, documents: Sequence[str]) -> None:
         """Drops documents that were deleted. Their sources are read again if they are found again."""
-        with self._db:
-            self._db.execute("BEGIN IMMEDIATE")
+        with transaction(self._db):
             self._db.executemany("DELETE FROM document WHERE id = ?", [(identifier,) for identifier in documents])
 
 

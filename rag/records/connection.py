@@ -6,13 +6,13 @@ Statements name their values as `:name` and use what both understand; rows come 
 import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
 from rag.base.errors import ConfigError
-from rag.base.folders import private_folder
 from rag.base.secret import Secret
+from rag.base.sqlite import open_sqlite, transaction
 
 Value = str | int | float | bytes | None
 Row = dict[str, Any]
@@ -47,24 +47,14 @@ class SqliteConnection:
     """A file with a write-ahead log: readers and one writer do not wait for each other."""
 
     def __init__(self, file: Path) -> None:
-        private_folder(file.parent)
-        file.touch(mode=0o600)  # the files that SQLite puts beside it get the same mode
-        self._raw = sqlite3.connect(file, timeout=BUSY_S, isolation_level=None)
+        self._raw = open_sqlite(file, BUSY_S)
         self._raw.row_factory = sqlite3.Row
-        for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON", "secure_delete = ON"):
-            self._raw.execute(f"PRAGMA {pragma}")
+        self._raw.execute("PRAGMA foreign_keys = ON")
+        self._raw.execute("PRAGMA secure_delete = ON")
 
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """Takes the write lock at once, so that two processes never both read first and then wait for each other."""
-        self._raw.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            if self._raw.in_transaction:  # a full disk ends it by itself
-                self._raw.execute("ROLLBACK")
-            raise
-        self._raw.execute("COMMIT")
+    def transaction(self) -> AbstractContextManager[object]:
+        """See Connection."""
+        return transaction(self._raw)
 
     def execute(self, sql: str, values: Mapping[str, Value] | None = None) -> list[Row]:
         """See Connection."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from time import time
 
 from rag.base.errors import Unavailable, for_the_log
+from rag.base.sqlite import open_sqlite, transaction
 from rag.govern.ledger import SETTLED_LATE_S, Balance, Purse, Reservation
 
 _log = logging.getLogger(__name__)
@@ -61,13 +62,11 @@ _MOVE = "UPDATE balances SET spent = spent + ?, reserved = reserved - ? WHERE ac
 async def open_sqlite_ledger(file: Path) -> AsyncIterator["SqliteLedger"]:
     """The ledger in this file, made if it is not there. Raises Unavailable."""
     try:
-        connection = sqlite3.connect(file, timeout=BUSY_S, isolation_level=None)
-        connection.execute("PRAGMA journal_mode = WAL")
+        connection = open_sqlite(file, BUSY_S)
         connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
-        connection.execute("PRAGMA synchronous = NORMAL")  # survives the death of the process; not of the machine
         connection.executescript(_SCHEMA)
         connection.execute("DELETE FROM reservations WHERE lapsed AND lease_until < ?", (time() - SETTLED_LATE_S,))
-    except sqlite3.Error as fault:
+    except (sqlite3.Error, OSError) as fault:
         raise Unavailable(f"the ledger {file} cannot be opened: {fault}") from fault
     ledger = SqliteLedger(connection)
     try:
@@ -143,16 +142,11 @@ class SqliteLedger:
     def _transaction(self) -> Iterator[sqlite3.Cursor]:
         """One transaction, which is kept whole or undone, on top of what is owed."""
         try:
-            cursor = self._connection.execute("BEGIN IMMEDIATE")
-            try:
+            with transaction(self._connection) as connection:
+                cursor = connection.cursor()
                 for identifier, microusd in self._owed:
                     _settle(cursor, identifier, microusd)
                 yield cursor
-            except BaseException:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                raise
-            self._connection.execute("COMMIT")
             self._owed.clear()
         except sqlite3.Error as fault:
             raise Unavailable(f"the ledger does not answer: {fault}") from fault
