@@ -141,6 +141,37 @@ async def _cache(setup: "AskSetup", given: dict[str, Any]) -> int:
         return _told(await _compared("/ask, from memory and computed", servers, loads, pace), given)
 
 
+@click.command("recall")
+@over
+@filled
+@click.option("--questions", type=click.IntRange(10), default=500, show_default=True, help="Of the collection.")
+@click.option("--kept", type=click.IntRange(0), default=5_000, show_default=True, help="Other questions in memory.")
+def recall(questions: int, kept: int, **given: Any) -> None:
+    """Measure the answer cache in this process over the BEIR collection in FOLDER: hits, and misses beside no cache."""
+    with index_folder(given["index"]) as index:
+        run(_recall(given["folder"].resolve(), index, given["passages"], questions, kept))
+
+
+async def _recall(collection: Path, index: Path, passages: int, n_questions: int, n_kept: int) -> int:
+    from rag.bench.corpus import read_questions
+    from rag.bench.machine import this_machine
+    from rag.bench.recall import findings, measure
+    from rag.bench.search import prepare
+    from rag.compose import open_services
+    from rag.govern.keys import KeyRing
+    from rag.settings import Settings
+
+    await prepare(collection, passages, index)
+    async with open_services(Settings(data_dir=index), KeyRing()) as services:
+        times = await measure(services.searcher, read_questions(collection)[:n_questions], n_kept)
+    found = findings(times)
+    for finding in found:
+        click.echo(f"{'holds ' if finding.holds else 'FAILS '} {finding.claim}: {finding.figure}")
+    machine = this_machine()
+    click.echo(f"{machine.cores} cores of {machine.cpu}, load {machine.load}")
+    return 0 if all(finding.holds for finding in found) else 1
+
+
 @click.command("gateway")
 @click.option("--stream", is_flag=True, help="Ask for streams.")
 @click.option("--tokens", type=click.IntRange(0), default=16, show_default=True, help="Of each answer.")
