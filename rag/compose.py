@@ -19,6 +19,7 @@ from llm.edition import Catalogue
 from llm.factory import Parts
 from llm.registry import ModelRegistry, open_models
 from llm.tariff import tariff_of
+from rag.backup.taking import Backups
 from rag.base.errors import ConfigError
 from rag.base.folders import private_folder
 from rag.base.health import Health
@@ -84,6 +85,7 @@ class Services:
     desk: Desk | None
     """None where documents are indexed by whom they are handed to."""
     succession: Succession
+    backups: Backups
     parsers: ParserPool
     cache: CacheDesk | None
     """None where no answer is kept."""
@@ -163,6 +165,7 @@ async def open_services(
             library=succession.library,
             desk=await enter(open_desk(settings, succession.library)),
             succession=succession,
+            backups=Backups(settings.data_dir, succession.library.still),
             cache=answering.kept.desk,
             parsers=await enter(ParserPool(settings.ingest)),
             feedback=seen.feedback,

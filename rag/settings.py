@@ -38,6 +38,8 @@ T = TypeVar("T")
 EXCHANGEABLE = ("models", "routes", "routing", "accounts")
 """The sections that can be exchanged while the server runs."""
 FILE_NAME = "rag.toml"
+MODELS = "models"
+"""The folder of models that were exported on this machine, within the data folder."""
 
 
 def default_data_dir() -> Path:
@@ -90,7 +92,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     @property
     def models_dir(self) -> Path:
         """Where models that were exported on this machine live."""
-        return self.data_dir / "models"
+        return self.data_dir / MODELS
 
 
 def load_settings(file: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:

@@ -23,6 +23,8 @@ COMMANDS = {
     "search": "Print the passages that match best.",
     "documents": "List, show and delete documents.",
     "reindex": "Build the index anew with the present settings.",
+    "backup": "Write all that the data folder holds into one file.",
+    "restore": "Put such a file into a data folder.",
     "keys": "Make, list, rotate and revoke API keys.",
     "accounts": "Show what accounts spent.",
     "routes": "Show whom routes would ask, and why.",

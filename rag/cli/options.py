@@ -9,6 +9,9 @@ import msgspec
 
 from rag.settings import FILE_NAME, Settings, load_settings
 
+RESTORED = "restored"
+"""`rag.backup.restoring.READY`, which is imported only where there is one."""
+
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else on stdout.")
 filters = click.option(
     "--filter",
@@ -20,11 +23,19 @@ filters = click.option(
 
 
 def settings_of(ctx: click.Context) -> Settings:
-    """The effective settings of this command line. Raises ConfigError."""
+    """The effective settings of this command line; a restore that was killed in their data folder is ended first.
+
+    Raises ConfigError.
+    """
     given: dict[str, Path | None] = ctx.find_root().obj
     settings = load_settings(given["config"])
     data_dir = given["data_dir"]
-    return msgspec.structs.replace(settings, data_dir=data_dir.resolve()) if data_dir else settings
+    settings = msgspec.structs.replace(settings, data_dir=data_dir.resolve()) if data_dir else settings
+    if (settings.data_dir / RESTORED).exists():
+        from rag.backup.restoring import complete
+
+        complete(settings.data_dir)
+    return settings
 
 
 def file_of(ctx: click.Context) -> Path | None:

@@ -9,6 +9,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 from uuid import uuid4
@@ -19,6 +20,7 @@ from rag.base.errors import ConfigError, Unavailable
 from rag.base.ports import Embedder
 from rag.index.config import EdgeConfig, FusionConfig
 from rag.index.edge import EdgeStore
+from rag.index.edge_shard import open_shard
 from rag.index.filters import Fields
 from rag.index.manifest import MANIFEST, SCHEMA, Manifest, read_manifest, write_manifest
 
@@ -38,6 +40,13 @@ async def open_as_built(index: Path, config: EdgeConfig) -> EdgeStore:
         embedder_name=manifest.embedder,
         dimension=manifest.dimension,
     )
+
+
+def require_unused(index: Path) -> None:
+    """Raises ConfigError while another process has the index open. One that cannot be read is in nobody's use."""
+    for shard in index.glob("shard*"):
+        with suppress(Unavailable):
+            open_shard(shard, 0).close()
 
 
 async def open_next(

@@ -7,7 +7,7 @@ from litestar.plugins import PluginProtocol
 from litestar.plugins.core import MsgspecDIPlugin
 
 from rag.compose import Services
-from rag.serve import admin, reindex
+from rag.serve import admin, backup, reindex
 from rag.serve.anthropic.routes import anthropic_routes
 from rag.serve.ask import ask_route
 from rag.serve.bodies import BODY_TIMEOUT_S, JsonRequest
@@ -56,6 +56,7 @@ def create_app(services: Services, *, version: str) -> Litestar:
             metrics,
             *admin.ROUTES,
             *reindex.ROUTES,
+            backup.take_backup,
             *openai_routes(services),
             *anthropic_routes(services),
         ],

@@ -10,6 +10,7 @@ from litestar.testing import AsyncTestClient
 
 from llm.factory import Parts
 from llm.registry import ModelRegistry
+from rag.backup.taking import Taken
 from rag.base.answers import Answer, Answered, AnswerEvent, Citation, Cited, Lineage, SourcesFound
 from rag.base.errors import Conflict
 from rag.base.health import Health
@@ -178,6 +179,16 @@ async def exchange_nothing(settings):
     pass
 
 
+TAKEN = Taken(file="backups/a.tar", version="1", made_at=datetime(2026, 1, 2, tzinfo=UTC), files=3, bytes=9)
+
+
+class StageBackups:
+    """Takes a backup of nothing."""
+
+    async def take(self):
+        return TAKEN
+
+
 def services(**changes):
     parts = {
         "keys": KeyRing(KEYS),
@@ -192,6 +203,7 @@ def services(**changes):
         "library": None,
         "desk": None,
         "succession": StageSuccession(),
+        "backups": StageBackups(),
         "parsers": None,
         "optimize": None,
         "cache": None,

@@ -50,9 +50,10 @@ OPERATIONS = [
     ("GET", "/admin/reindex"),
     ("POST", "/admin/reindex"),
     ("DELETE", "/admin/reindex"),
+    ("POST", "/admin/backup"),
 ]
 BODILESS = {("GET", "/admin/config"), ("GET", "/admin/reindex"), ("DELETE", "/admin/reindex")}
-WITHOUT_INPUT = {"/livez", "/readyz", "/metrics", "/admin/routes", "/cache", *BODILESS}
+WITHOUT_INPUT = {"/livez", "/readyz", "/metrics", "/admin/routes", "/admin/backup", "/cache", *BODILESS}
 WITH_INPUT = [one for one in OPERATIONS if not {one, one[1]} & WITHOUT_INPUT]
 
 
