@@ -43,7 +43,7 @@ def chunk(
         return []
     chunks: list[Chunk] = []
     start = 0
-    for ordinal, (piece, n_tokens) in enumerate(zip(pieces, exact_counts(tokenizer, pieces), strict=True)):
+    for ordinal, (piece, n_tokens) in enumerate(pieces):
         stop = start + len(piece)
         chunks.append(
             Chunk(
@@ -80,21 +80,23 @@ def _sections(text: str, outline: Outline) -> Iterator[str]:
     yield text[start:]
 
 
-def _pieces(section: str, markdown: bool, tokenizer: Tokenizer, budget: int) -> list[str]:
-    """Slices of at most `budget` tokens that tile the section."""
+def _pieces(section: str, markdown: bool, tokenizer: Tokenizer, budget: int) -> list[tuple[str, int]]:
+    """Slices of at most `budget` tokens that tile the section, each with its tokens."""
     meter = PieceMeter(tokenizer, section)
+    if meter(section) <= budget and not (markdown and blocks(section)):
+        return [(section, meter.n_tokens)]  # as the splitter would give it
     if markdown:
         splitter = MarkdownSplitter.from_callback(meter, budget, trim=False)
         pieces = _around_blocks(section, splitter, meter, budget)
     else:
         pieces = TextSplitter.from_callback(meter, budget, trim=False).chunks(section)
-    counts = exact_counts(tokenizer, pieces)
-    if max(counts, default=0) <= budget:
-        return pieces
+    measured = list(zip(pieces, exact_counts(tokenizer, pieces), strict=True))
+    if all(count <= budget for _, count in measured):
+        return measured
     # A cut within a word can make more tokens of it than the whole word had. Only such pieces are measured slowly.
     slow = TextSplitter.from_huggingface_tokenizer(tokenizer, budget, trim=False)
-    measured = zip(pieces, counts, strict=True)
-    return [part for piece, count in measured for part in ([piece] if count <= budget else slow.chunks(piece))]
+    parts = [part for piece, count in measured for part in ([piece] if count <= budget else slow.chunks(piece))]
+    return list(zip(parts, exact_counts(tokenizer, parts), strict=True))
 
 
 def _around_blocks(section: str, splitter: MarkdownSplitter, meter: PieceMeter, budget: int) -> list[str]:

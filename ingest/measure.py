@@ -15,7 +15,7 @@ class PieceMeter:
 
     The count of a piece is the number of tokens of the whole text that start within it. That is exact where the piece
     begins and ends at token boundaries and close elsewhere, so what must be exact is checked with `exact_counts`.
-    Measuring each piece by itself costs nine passes over the text.
+    Measuring each piece by itself costs nine passes over the text. `n_tokens` is that of the whole, which is exact.
     """
 
     def __init__(self, tokenizer: Tokenizer, text: str) -> None:
@@ -23,6 +23,7 @@ class PieceMeter:
         offsets = tokenizer.encode(text, add_special_tokens=False).offsets
         self._starts = np.fromiter((start for start, _ in offsets), dtype=np.int64, count=len(offsets))
         self._at = 0
+        self.n_tokens = len(offsets)
 
     def __call__(self, piece: str) -> int:
         """The size of a piece. Wherever an equal piece stands in the text, it has as many tokens: any place will do."""

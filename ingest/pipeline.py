@@ -4,22 +4,23 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
+from functools import partial
 from threading import Event
 
-import msgspec
 from msgspec import Struct
 from tokenizers import Tokenizer
 
-from ingest.ahead import one_ahead
+from ingest.ahead import ahead
 from ingest.chunk import chunk
 from ingest.config import IngestConfig
 from ingest.dedupe import hand_over, reference, release
 from ingest.draft import Draft, document_of
 from ingest.embed import BulkEmbedder, Chunked, Embedded, Sleep
 from ingest.lookup import by_id, record_with, records_by
-from ingest.near import NearDuplicateFinder, Nearness
+from ingest.near import NearDuplicateFinder
 from ingest.outcome import Failure, Outcome, Report, failed
 from ingest.plan import Held, Step, plan, record_of
+from ingest.ready import Key, Ready, carried_out, indexed, key_of, skipped
 from rag.base.deadline import Clock, Deadline
 from rag.base.errors import Forbidden, GroundwireError, IngestError, PermanentIngestError
 from rag.base.ids import digest, document_id
@@ -33,23 +34,18 @@ RECIPE = 1
 Items = AsyncGenerator[Draft | Failure, None]
 Progress = Callable[[Outcome], None]
 Result = Outcome | GroundwireError
-Key = tuple[str, str]
-"""Id and version: one document may come twice in a run."""
+Made = Mapping[Key, Embedded | GroundwireError]
+"""Documents with their vectors, or what went wrong."""
+
+WINDOWS_AHEAD = 2
+"""Windows that are cut and embedded while an earlier one is stored: with one alone the embedder waits at its end."""
 
 
-class Window(Struct, frozen=True, kw_only=True):
-    """Items of a run that are worked on together, and the chunks of those that will probably need them."""
+class Window(Struct, frozen=True):
+    """Items of a run that are worked on together."""
 
     documents: Sequence[Document]
     failures: Sequence[Outcome]
-    chunks: Mapping[Key, Chunked]
-
-
-class Ready(Struct, frozen=True):
-    """A document that can be stored."""
-
-    embedded: Embedded
-    nearness: Nearness
 
 
 class Indexer:
@@ -122,9 +118,11 @@ class Indexer:
         """
         started_s = self._clock()
         report = Report()
-        async with aclosing(one_ahead(self._windows(items, tenant))) as windows:
-            async for window in windows:
-                results = await self._settle(window.documents, window.chunks, lambda: self._bulk_work(tenant))
+        work = partial(self._bulk_work, tenant)
+        windows = ahead(self._windows(items, tenant), partial(self._made_ahead, new_work=work), WINDOWS_AHEAD)
+        async with aclosing(windows):
+            async for window, made in windows:
+                results = await self._settle(window.documents, made, work)
                 outcomes = [
                     failed(document, document.id, result) if isinstance(result, GroundwireError) else result
                     for document, result in results
@@ -149,26 +147,29 @@ class Indexer:
                     failures.append(failed(item, document_id(tenant, item.uri), error))
                 is_full = len(documents) + len(failures) >= self._config.window_documents
                 if is_full or n_chars >= self._config.window_chars:
-                    yield await self._window(documents, failures)
+                    yield Window(documents, failures)
                     documents, failures, n_chars = [], [], 0
-        yield await self._window(documents, failures)
+        yield Window(documents, failures)
 
     def _accepted(self, item: Draft | Failure, tenant: str) -> Document:
         if isinstance(item, Failure):
             raise item.error()
         return self.document(item, tenant)
 
-    async def _window(self, documents: Sequence[Document], failures: Sequence[Outcome]) -> Window:
-        """Chunks what has changed, while an earlier window is being embedded."""
-        versions = {record.id: record.version for record in await self._records(documents)}
-        changed = [document for document in documents if versions.get(document.id) != document.version]
-        chunks = {_key(chunked.document): chunked for chunked in await self._chunked(changed)}
-        return Window(documents=documents, failures=failures, chunks=chunks)
+    async def _made_ahead(self, window: Window, new_work: Callable[[], Work]) -> tuple[Window, Made]:
+        """The window with what storing it will probably need, as far as the store tells now.
+
+        Nothing where near duplicates are left out, since nobody knows yet which need no vectors.
+        """
+        if not window.documents or self._config.near_duplicates == "skip":
+            return window, {}
+        steps = plan(window.documents, await self._held(window.documents))
+        return window, await self._embed([step.document for step in steps if step.needs_chunks], new_work)
 
     async def _settle(
         self,
         documents: Sequence[Document],
-        chunks: Mapping[Key, Chunked],
+        already: Made,
         new_work: Callable[[], Work],
         access: Access | None = None,
     ) -> list[tuple[Document, Result]]:
@@ -184,30 +185,32 @@ class Indexer:
             async with self._writing:
                 steps = plan(waiting, await self._held(waiting))
                 _require_visible(steps, access)
-                missing = [step for step in steps if step.needs_chunks and _key(step.document) not in embedded]
+                missing = [step for step in steps if step.needs_chunks and key_of(step.document) not in embedded]
                 if not missing:
                     results += await self._carry_out(steps, embedded)
                     waiting = waiting[len(steps) :]
                     continue
-            made = await self._make(missing, chunks, new_work)
+            made = await self._make(missing, already, new_work)
             embedded |= {key: each for key, each in made.items() if isinstance(each, Ready)}
             ended = {key: each for key, each in made.items() if not isinstance(each, Ready)}
-            results += [(s.document, ended[_key(s.document)]) for s in missing if _key(s.document) in ended]
-            waiting = [document for document in waiting if _key(document) not in ended]
+            results += [(s.document, ended[key_of(s.document)]) for s in missing if key_of(s.document) in ended]
+            waiting = [document for document in waiting if key_of(document) not in ended]
         return results
 
     async def _make(
-        self, steps: Sequence[Step], chunks: Mapping[Key, Chunked], new_work: Callable[[], Work]
+        self, steps: Sequence[Step], already: Made, new_work: Callable[[], Work]
     ) -> dict[Key, Ready | Result]:
-        """What is to be stored for each step, or how it ended without."""
+        """What is to be stored for each step, or how it ended without; `already` is what was made ahead."""
         found = await self._near.find([step.document for step in steps])
-        near = {_key(step.document): each for step, each in zip(steps, found, strict=True)}
-        left_out = [step for step in steps if step.old is None and self._near.is_left_out(near[_key(step.document)])]
+        near = {key_of(step.document): each for step, each in zip(steps, found, strict=True)}
+        left_out = [step for step in steps if step.old is None and self._near.is_left_out(near[key_of(step.document)])]
         made: dict[Key, Ready | Result] = {
-            _key(step.document): _skipped(step.document, near[_key(step.document)]) for step in left_out
+            key_of(step.document): skipped(step.document, near[key_of(step.document)]) for step in left_out
         }
-        wanted = [step.document for step in steps if _key(step.document) not in made]
-        for key, result in (await self._embed(wanted, chunks, new_work)).items():
+        wanted = [step.document for step in steps if key_of(step.document) not in made]
+        embedded = {key_of(each): already[key_of(each)] for each in wanted if key_of(each) in already}
+        embedded |= await self._embed([each for each in wanted if key_of(each) not in embedded], new_work)
+        for key, result in embedded.items():
             made[key] = Ready(result, near[key]) if isinstance(result, Embedded) else result
         return made
 
@@ -237,20 +240,19 @@ class Indexer:
         )
 
     async def _embed(
-        self, documents: Sequence[Document], chunks: Mapping[Key, Chunked], new_work: Callable[[], Work]
+        self, documents: Sequence[Document], new_work: Callable[[], Work]
     ) -> dict[Key, Embedded | GroundwireError]:
-        unchunked = [document for document in documents if _key(document) not in chunks]
-        made = {_key(chunked.document): chunked for chunked in await self._chunked(unchunked)}
-        chunked = [chunks.get(_key(document)) or made[_key(document)] for document in documents]
-        results = await self._embedder.embed(chunked, new_work)
-        return {_key(document): results[document.id] for document in documents}
+        if not documents:
+            return {}
+        results = await self._embedder.embed(await self._chunked(documents), new_work)
+        return {key_of(document): results[document.id] for document in documents}
 
     async def _carry_out(self, steps: Sequence[Step], embedded: Mapping[Key, Ready]) -> list[tuple[Document, Result]]:
         for step in steps:
             if step.releases and step.old is not None:
                 await hand_over(self._store, step.old)
         # Originals first: whatever happens in between, no stored duplicate refers to a document that is not there.
-        errors = await self._put([_indexed(embedded[_key(step.document)]) for step in steps if step.needs_chunks])
+        errors = await self._put([indexed(embedded[key_of(step.document)]) for step in steps if step.needs_chunks])
         duplicates = [step for step in steps if step.action == "duplicate" and step.original]
         errors |= {step.document.id: errors[step.original] for step in duplicates if step.original in errors}
         errors |= await self._put(
@@ -261,7 +263,7 @@ class Indexer:
             ]
         )
         return [
-            (step.document, errors.get(step.document.id) or _outcome(step, embedded.get(_key(step.document))))
+            (step.document, errors.get(step.document.id) or carried_out(step, embedded.get(key_of(step.document))))
             for step in steps
         ]
 
@@ -299,45 +301,3 @@ def _require_visible(steps: Sequence[Step], access: Access | None) -> None:
     for step in steps:
         if step.old and access and not permits(access, step.old.tenant, step.old.acl):
             raise Forbidden("this uri is taken by a document that your key may not see; use another uri or key")
-
-
-def _key(document: Document) -> Key:
-    return document.id, document.version
-
-
-def _indexed(ready: Ready) -> IndexedDocument:
-    made = ready.embedded
-    record = msgspec.structs.replace(
-        record_of(made.document),
-        n_chunks=len(made.chunks),
-        bands=ready.nearness.bands,
-        near_duplicate_of=ready.nearness.near_duplicate_of,
-    )
-    return IndexedDocument(record=record, chunks=made.chunks, vectors=made.vectors)
-
-
-def _skipped(document: Document, nearness: Nearness) -> Outcome:
-    return Outcome(
-        document_id=document.id,
-        uri=document.uri,
-        status="skipped",
-        version=document.version,
-        source=document.source,
-        near_duplicate_of=nearness.near_duplicate_of,
-    )
-
-
-def _outcome(step: Step, ready: Ready | None) -> Outcome:
-    document = step.document
-    stored = ready.embedded if ready and step.needs_chunks else None
-    unchanged = step.old.n_chunks if step.old and step.action == "unchanged" else 0
-    return Outcome(
-        document_id=document.id,
-        uri=document.uri,
-        status=step.action,
-        version=document.version,
-        n_chunks=len(stored.chunks) if stored else unchanged,
-        n_tokens=sum(chunk.n_tokens for chunk in stored.chunks) if stored else 0,
-        source=document.source,
-        near_duplicate_of=ready.nearness.near_duplicate_of if ready and stored else None,
-    )

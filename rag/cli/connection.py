@@ -21,7 +21,6 @@ from ingest.sync import Index
 from rag.base.errors import CallerError, ConfigError, DependencyError, GroundwireError, Unavailable
 from rag.compose import open_services
 from rag.govern.keys import KeyRing
-from rag.serve.app import create_app
 from rag.settings import Settings
 
 STATE_FILE = "server.json"
@@ -61,6 +60,8 @@ async def connected(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
         async with client_of(state) as client:
             yield client
         return
+    from rag.serve.app import create_app  # a quarter of a second, which those who only index need not wait
+
     # Whoever may open the data folder needs no key for it.
     async with open_services(settings, KeyRing()) as services:
         app: Any = create_app(services, version=version("groundwire"))

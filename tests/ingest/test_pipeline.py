@@ -270,3 +270,31 @@ async def test_deadline_of_a_bulk_batch_starts_with_the_batch() -> None:
 
     await run(an_indexer(MemoryStore(), Recording(), embed_batch_chunks=1), drafts(a="cat", b="mat"))
     assert len(set(seen)) == 2
+
+
+async def test_the_embedder_does_not_wait_while_something_is_stored() -> None:
+    class Slow(MemoryStore):
+        async def put(self, documents: Sequence[IndexedDocument]) -> None:
+            n_embedded.append(embedder.n_embedded)
+            for _ in range(200):  # turns of the loop, as a disk would take them
+                await asyncio.sleep(0.001)
+            n_embedded.append(embedder.n_embedded)
+            await super().put(documents)
+
+    n_embedded: list[int] = []
+    embedder = HashingEmbedder()
+    texts = {f"x{at}": f"cat {at}" for at in range(12)}
+    report = await run(an_indexer(Slow(), embedder, window_documents=2), drafts(**texts))
+    assert (report.added, embedder.n_embedded) == (12, 12), "nothing is embedded twice"
+    assert n_embedded[1] >= 6, "two windows more, while the first one was stored"
+    assert n_embedded[1] <= 8, "and not the whole collection"
+
+
+async def test_what_is_left_out_for_its_likeness_is_not_embedded() -> None:
+    text = " ".join(f"word{at}" for at in range(400))
+    embedder = HashingEmbedder()
+    indexer = an_indexer(MemoryStore(), embedder, near_duplicates="skip", window_documents=1)
+    await run(indexer, drafts(a=text))
+    n_embedded = embedder.n_embedded
+    assert (await run(indexer, drafts(b=f"{text} more", c=f"{text} less"))).skipped == 2
+    assert embedder.n_embedded == n_embedded > 0
