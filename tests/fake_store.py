@@ -90,7 +90,7 @@ class MemoryStore:
     async def optimize(self) -> bool:
         return False
 
-    async def search_batch(self, requests: Sequence[Retrieval]) -> list[Outcome]:
+    async def search_batch(self, requests: Sequence[Retrieval], *, here: bool = False) -> list[Outcome]:
         return [self._outcome(request) for request in requests]
 
     def _outcome(self, request: Retrieval) -> Outcome:

@@ -59,14 +59,14 @@ class OwnStore(MemoryStore):
         self.finds_nothing = False
         self.n_mixed = 0
 
-    async def search_batch(self, requests: Sequence[Retrieval]) -> list[Outcome]:
+    async def search_batch(self, requests: Sequence[Retrieval], *, here: bool = False) -> list[Outcome]:
         await asyncio.sleep(0)
         if self.is_closed:
             raise Unavailable("the index is closed")
         for request in requests:
             own = (await self.embedder.embed([request.text], "query", work()))[0]
             self.n_mixed += not np.allclose(own, request.vector)
-        return [[] for _ in requests] if self.finds_nothing else await super().search_batch(requests)
+        return [[] for _ in requests] if self.finds_nothing else await super().search_batch(requests, here=here)
 
     async def close(self) -> None:
         self.is_closed = True

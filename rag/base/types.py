@@ -76,6 +76,8 @@ class Work(Struct, frozen=True, kw_only=True):
     tenant: str
     deadline: Deadline
     lane: Lane = "interactive"
+    is_alone: bool = False
+    """Nothing else is being searched for, so that a short run on the event loop keeps nobody waiting."""
 
 
 class Document(Struct, frozen=True, kw_only=True):

@@ -157,7 +157,7 @@ def idle_cost_ms(report: ModelReport) -> float:
 
 
 def _ours(task: Task, model: OnnxModel, lane: Lane = "bulk", at_once: int = 4) -> Contender:
-    work = Work(tenant="bench", deadline=Deadline(at_s=float("inf")), lane=lane)
+    work = Work(tenant="bench", deadline=Deadline(at_s=float("inf")), lane=lane, is_alone=at_once == 1)
     embedder, scorer = OnnxEmbedder(model), OnnxScorer(model)
 
     async def run(job: Job) -> object:

@@ -126,7 +126,7 @@ class EdgeStore:
 
     async def put(self, documents: Sequence[IndexedDocument]) -> None:
         """As the port says; also raises PermanentIngestError, before anything is stored, for what cannot be stored."""
-        prepared = await self._in_thread(lambda _: batches(documents, self._search.hybrid.encoder))
+        prepared = await self._done(lambda _: batches(documents, self._search.hybrid.encoder))
         for batch in prepared:
             await self._write(partial(self._store, batch=batch))
 
@@ -160,9 +160,12 @@ class EdgeStore:
         """Everyone who has a document here, for upkeep that goes over all of them."""
         return await self._read(_tenants)
 
-    async def search_batch(self, requests: Sequence[Retrieval]) -> list[Outcome]:
-        """One outcome per request, in order: at most `limit` candidates, best first, or why that member failed."""
-        return await self._read(lambda shard: self._search.run(shard, self._frequencies, requests))
+    async def search_batch(self, requests: Sequence[Retrieval], *, here: bool = False) -> list[Outcome]:
+        """One outcome per request, in order: at most `limit` candidates, best first, or why that member failed.
+
+        With `here` it blocks the event loop, once no write is under way.
+        """
+        return await self._read(lambda shard: self._search.run(shard, self._frequencies, requests), here=here)
 
     async def optimize(self) -> bool:
         """Builds the HNSW graph over what was added since the last time; returns whether there was anything to do.
@@ -203,11 +206,11 @@ class EdgeStore:
         self._frequencies = counted(shard)
         self._torn = False
 
-    async def _read(self, work: Callable[[EdgeShard], Result]) -> Result:
+    async def _read(self, work: Callable[[EdgeShard], Result], *, here: bool = False) -> Result:
         async with self._gate.shared():
             if self._torn:
                 raise Unavailable("the last write to the index failed half way and could not be mended; see the log")
-            return await self._in_thread(work)
+            return await self._done(work, here=here)
 
     async def _write(self, work: Callable[[EdgeShard], Result]) -> Result:
         # The thread cannot be stopped. A caller that gives up must not open the gate before the thread is done, so the
@@ -220,18 +223,20 @@ class EdgeStore:
     async def _write_alone(self, work: Callable[[EdgeShard], Result]) -> Result:
         async with self._gate.exclusive():
             if self._torn:
-                await self._in_thread(self._mend)
-            return await self._in_thread(work)
+                await self._done(self._mend)
+            return await self._done(work)
 
     def _forget(self, task: asyncio.Task[Any]) -> None:
         self._writes.discard(task)
         if not task.cancelled():
             task.exception()  # looked at, for the case that its caller is gone
 
-    async def _in_thread(self, work: Callable[[EdgeShard], Result]) -> Result:
+    async def _done(self, work: Callable[[EdgeShard], Result], *, here: bool = False) -> Result:
         if self._shard is None:
             raise Unavailable("the index is closed")
         try:
+            if here:
+                return work(self._shard)
             return await asyncio.get_running_loop().run_in_executor(self._threads, work, self._shard)
         except GroundwireError:
             raise

@@ -171,7 +171,12 @@ class QdrantStore:
         """Nothing: the server does it by itself."""
         return False
 
-    async def search_batch(self, requests: Sequence[Retrieval]) -> list[Outcome]:
+    async def search_batch(
+        self,
+        requests: Sequence[Retrieval],
+        *,
+        here: bool = False,
+    ) -> list[Outcome]:
         """One outcome per request, in order: at most `limit` candidates, best first, or why that member failed."""
         fused = await self._search([self._hybrid.plan(request) for request in requests])
         try:

@@ -1,13 +1,15 @@
 """One store call per tick for all the questions that wait."""
 
 from collections.abc import Callable, Hashable, Sequence
+from functools import partial
 from typing import Protocol
 
 from rag.base.errors import GroundwireError
 from rag.base.ports import Retrieval
 from rag.base.types import Candidate, Work
-from rag.infer.batcher import Batcher, BatchLimits
+from rag.infer.batcher import Batcher
 from rag.infer.single_flight import SingleFlight
+from rag.infer.turns import BatchLimits
 from rag.telemetry.report import BatchReport
 
 STORE_BATCH = BatchLimits(max_items=16, interactive_tokens=16, bulk_tokens=16, credit_tokens=16, queue_tokens=4_096)
@@ -23,8 +25,13 @@ class SearchesInBatches(Protocol):
         """Grows with every change that a reader can see."""
         ...
 
-    async def search_batch(self, requests: Sequence[Retrieval]) -> list[list[Candidate] | GroundwireError]:
-        """The candidates for each request, in order; a member that fails gives its error and harms no other."""
+    async def search_batch(
+        self, requests: Sequence[Retrieval], *, here: bool = False
+    ) -> list[list[Candidate] | GroundwireError]:
+        """The candidates for each request, in order; a member that fails gives its error and harms no other.
+
+        With `here` it may block the event loop meanwhile, where that is sooner done.
+        """
         ...
 
 
@@ -35,7 +42,11 @@ class BatchedRetriever:
         self._store = store
         self._flights: SingleFlight[Hashable, list[Candidate]] = SingleFlight()
         self._batcher: Batcher[Retrieval, list[Candidate]] = Batcher(
-            "retrieve", store.search_batch, limits=STORE_BATCH, on_batch=on_batch
+            "retrieve",
+            store.search_batch,
+            run_here=partial(store.search_batch, here=True),
+            limits=STORE_BATCH,
+            on_batch=on_batch,
         )
 
     async def retrieve(self, request: Retrieval, work: Work) -> list[Candidate]:

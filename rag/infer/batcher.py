@@ -9,124 +9,65 @@ import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Generic, TypeVar
-
-from msgspec import Struct
+from typing import Final, Generic, TypeVar
 
 from rag.base.deadline import Clock
 from rag.base.errors import DeadlineExceeded, GroundwireError, Overloaded, Unavailable
 from rag.base.types import Lane, Work
 from rag.infer.service_time import Load, ServiceTime, start_after
 from rag.infer.timing import Timing
+from rag.infer.turns import BatchLimits, Ticket, take_batch
 from rag.telemetry import attributes, spans
 from rag.telemetry.report import BatchReport
 from rag.telemetry.spans import CURRENT, Span
 
+HERE_S: Final = 0.003
+"""How long a run on the event loop may be expected to take. A thread has to be woken and has to wake the loop again,
+which takes half a millisecond where processors sleep while there is nothing to do (2 virtual cores, 2026-11-23)."""
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-
-
-class BatchLimits(Struct, frozen=True, kw_only=True):
-    """What a batch may hold and how much may wait. Token counts of padded backends are `longest x rows`."""
-
-    max_items: int = 64
-    interactive_tokens: int = 2_048
-    bulk_tokens: int = 512
-    """Smaller: a question that arrives waits for the running bulk batch."""
-    padded: bool = False
-    max_pad_waste: float = 0.15
-    max_age_s: float = 5.0
-    """From this age on an interactive item goes first, whatever its tenant. As long as anybody is let wait at the door:
-    in a queue of half a second a bound of half a second meant first come, first served: who sent most had all."""
-    max_bulk_age_s: float = 5.0
-    """The same for bulk items, before interactive ones too: nothing starves. A group of them comes at once and ages at
-    once, and then holds up everyone who asks."""
-    credit_tokens: int = 2_048
-    """What a tenant that has had nothing for a while may have before the others: about one question's reranking. Taking
-    turns from its first item on, it would get half of the backend while it could have all for a moment."""
-    beside_tokens: int = 0
-    """What must wait for a batch to start beside an interactive one: less is cheaper together, after that one."""
-    queue_tokens: int = 200_000
-    """Per lane, so that ingestion never fills the queue of those who ask."""
-
-
-class Ticket(Struct, frozen=True):
-    """What the scheduler knows of one waiting item. `turn` is its tenant's virtual start time, in tokens."""
-
-    n_tokens: int
-    lane: Lane
-    turn: float
-    enqueued_s: float
-
-
-def take_batch(waiting: Sequence[Ticket], now_s: float, limits: BatchLimits) -> list[int]:
-    """The indices of the items that run next, in the order in which they should run.
-
-    The head is the oldest item past its age bound, else the interactive item whose tenant has had the least, else the
-    bulk one. Others of its lane join in the same order while the budget holds and, where rows are padded, while
-    padding wastes at most `max_pad_waste` of the batch. An item over the budget runs alone.
-    """
-    if not waiting:
-        return []
-
-    def order(index: int) -> tuple[bool, bool, float, float]:
-        ticket = waiting[index]
-        bound_s = limits.max_bulk_age_s if ticket.lane == "bulk" else limits.max_age_s
-        fresh = now_s - ticket.enqueued_s < bound_s
-        return (fresh, ticket.lane == "bulk" and fresh, ticket.turn if fresh else 0.0, ticket.enqueued_s)
-
-    ranked = sorted(range(len(waiting)), key=order)
-    head = waiting[ranked[0]]
-    budget = limits.bulk_tokens if head.lane == "bulk" else limits.interactive_tokens
-    batch = [ranked[0]]
-    longest, total = head.n_tokens, head.n_tokens
-    for index in ranked[1:]:
-        if len(batch) == limits.max_items:
-            break
-        ticket = waiting[index]
-        grown, summed = max(longest, ticket.n_tokens), total + ticket.n_tokens
-        cost = grown * (len(batch) + 1) if limits.padded else summed
-        wasteful = limits.padded and cost - summed > limits.max_pad_waste * cost
-        if ticket.lane == head.lane and cost <= budget and not wasteful:
-            batch.append(index)
-            longest, total = grown, summed
-    return batch
+Run = Callable[[list[Item]], Awaitable[Sequence[Result | BaseException]]]
 
 
 class _Waiter(Generic[Item, Result]):
     """One queued item with the future of the one who waits for it."""
 
-    __slots__ = ("deadline_s", "future", "item", "span", "ticket")
+    __slots__ = ("deadline_s", "future", "is_alone", "item", "span", "ticket")
 
-    def __init__(self, item: Item, ticket: Ticket, deadline_s: float) -> None:
+    def __init__(self, item: Item, ticket: Ticket, work: Work) -> None:
         self.item = item
         self.ticket = ticket
-        self.deadline_s = deadline_s
+        self.deadline_s = work.deadline.at_s
+        self.is_alone = work.is_alone
         self.span = CURRENT.get()
         self.future: asyncio.Future[tuple[Result, Timing]] = asyncio.get_running_loop().create_future()
 
 
 class Batcher(Generic[Item, Result]):
-    """Runs items through `run` in batches, at most `n_parallel` at a time.
+    """Runs items through `run` in batches, at most `limits.n_parallel` at a time.
 
     `run` gets a list of items and gives one result, or one exception, for each, in order. If it raises, the batch is
     halved and run again until the item at fault stands alone: only its caller sees the error.
+
+    `run_here`, where there is one, does the same without leaving the event loop. It is taken for an item that is alone,
+    here and by its own word, while that is expected to be short.
     """
 
     def __init__(
         self,
         name: str,
-        run: Callable[[list[Item]], Awaitable[Sequence[Result | BaseException]]],
+        run: Run[Item, Result],
         *,
         limits: BatchLimits,
-        n_parallel: int = 1,
+        run_here: Run[Item, Result] | None = None,
         on_batch: Callable[[BatchReport], None] | None = None,
         clock: Clock = time.monotonic,
     ) -> None:
         self._name = name
         self._run = run
+        self._run_here = run_here
         self._limits = limits
-        self._n_parallel = n_parallel
         self._on_batch = on_batch
         self._clock = clock
         self._waiting: list[_Waiter[Item, Result]] = []
@@ -202,7 +143,7 @@ class Batcher(Generic[Item, Result]):
             turn = max(self._virtual_s - self._limits.credit_tokens, self._turns.get(work.tenant, 0.0))
             self._turns[work.tenant] = turn + n
             ticket = Ticket(n, work.lane, turn, self._clock())
-            waiters.append(_Waiter[Item, Result](item, ticket, work.deadline.at_s))
+            waiters.append(_Waiter[Item, Result](item, ticket, work))
             self._queued[work.lane].add(n)
         self._waiting.extend(waiters)
         self._schedule()
@@ -237,7 +178,11 @@ class Batcher(Generic[Item, Result]):
         """How many batches may run now."""
         n_tokens = sum(load.n_tokens for load in self._queued.values())
         gathers = n_tokens < self._limits.beside_tokens
-        return 1 if gathers and any(lane == "interactive" for lane, _ in self._running.values()) else self._n_parallel
+        return (
+            1
+            if gathers and any(lane == "interactive" for lane, _ in self._running.values())
+            else self._limits.n_parallel
+        )
 
     def _drop_the_departed(self) -> None:
         now_s = self._clock()
@@ -284,7 +229,7 @@ class Batcher(Generic[Item, Result]):
         span: Span | None = None
         try:
             with spans.batch(f"batch {self._name}", [waiter.span for waiter in batch]) as span:
-                results = await self._run([waiter.item for waiter in batch])
+                results = await self._way_of(batch)([waiter.item for waiter in batch])
         except Exception as fault:  # noqa: BLE001 - a seam: whatever the backend raises belongs to the callers
             error = fault
         except asyncio.CancelledError:
@@ -301,6 +246,13 @@ class Batcher(Generic[Item, Result]):
             middle = len(batch) // 2
             await self._serve(batch[:middle])
             await self._serve(batch[middle:])
+
+    def _way_of(self, batch: list[_Waiter[Item, Result]]) -> Run[Item, Result]:
+        """Through another thread, unless there is nobody whom the event loop could keep waiting."""
+        is_alone = len(batch) == len(self._running) == 1 and not self._waiting and batch[0].is_alone
+        if self._run_here and is_alone and self._service_time.of(self._tokens_of(batch)) <= HERE_S:
+            return self._run_here
+        return self._run
 
     def _settle(
         self, batch: list[_Waiter[Item, Result]], results: Sequence[Result | BaseException], started_s: float

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from rag.base.errors import ConfigError
 from rag.base.types import Work
-from rag.infer.batcher import Batcher, BatchLimits
+from rag.infer.batcher import Batcher
 from rag.infer.models import ModelFolder
 from rag.infer.timing import Timing
 from rag.infer.tokens import TokenRow
+from rag.infer.turns import BatchLimits
 from rag.telemetry.report import BatchReport
 
 Output = NDArray[np.float32]
@@ -59,8 +60,8 @@ class OnnxModel:
         self._batcher: Batcher[TokenRow, Output] = Batcher(
             folder.card.task,
             self._run_in_thread,
+            run_here=self._run_here,
             limits=_limits(folder, n_sessions),
-            n_parallel=n_sessions,
             on_batch=on_batch,
         )
 
@@ -95,6 +96,9 @@ class OnnxModel:
     async def _run_in_thread(self, rows: list[TokenRow]) -> Sequence[Output]:
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._run, rows)
 
+    async def _run_here(self, rows: list[TokenRow]) -> Sequence[Output]:
+        return self._run(rows)
+
     def _run(self, rows: list[TokenRow]) -> list[Output]:
         # There are as many threads as sessions. The one that ran last has its weights in the processor's cache still:
         # a lone question takes 1.2 ms of CPU there, and 1.8 where two sessions take turns (2026-11-23).
@@ -125,9 +129,13 @@ class OnnxModel:
 
 def _limits(folder: ModelFolder, n_sessions: int) -> BatchLimits:
     if folder.card.task != "embed":
-        return BatchLimits(interactive_tokens=512, bulk_tokens=512)
-    beside_tokens = QUESTION_TOKENS // (n_sessions - 1) if n_sessions > 1 else 0
-    return BatchLimits(interactive_tokens=QUESTION_TOKENS, bulk_tokens=512, beside_tokens=beside_tokens)
+        return BatchLimits(n_parallel=n_sessions, interactive_tokens=512, bulk_tokens=512)
+    return BatchLimits(
+        n_parallel=n_sessions,
+        interactive_tokens=QUESTION_TOKENS,
+        bulk_tokens=512,
+        beside_tokens=QUESTION_TOKENS // (n_sessions - 1) if n_sessions > 1 else 0,
+    )
 
 
 def runs_of(lengths: Sequence[int], run_tokens: int) -> list[list[int]]:

@@ -48,6 +48,8 @@ def uncut(tokenizer: Tokenizer) -> Tokenizer:
 
 def text_rows(tokenizer: Tokenizer, texts: Sequence[str]) -> list[TokenRow]:
     """One row per text."""
+    if len(texts) == 1:  # without a way through the library's own threads, which would have to be woken
+        return [_row(tokenizer.encode(texts[0]))]
     return [_row(encoding) for encoding in tokenizer.encode_batch(list(texts))]
 
 

@@ -90,7 +90,7 @@ class Searcher:
 
     async def _found(self, space: Space, query: Query, deadline: Deadline, effort: Effort) -> Found:
         stages = Stages()
-        work = Work(tenant=query.principal.tenant, deadline=deadline)
+        work = Work(tenant=query.principal.tenant, deadline=deadline, is_alone=space.has_one_question)
         question = standalone(query.text, query.history)
         with stages.stage("embed"):
             vectors = await space.embedder.embed([question], "query", work)
@@ -101,6 +101,7 @@ class Searcher:
             filters=query.filters,
             limit=max(query.top_k, 0 if effort == "none" else self._config.n_candidates),
         )
+        work = replace(work, is_alone=space.has_one_question)  # others may have come meanwhile
         with stages.stage("retrieve"):
             candidates = await _distinct(space.retriever, request, query.top_k, work)
         degraded: tuple[str, ...] = ()

@@ -17,6 +17,11 @@ class Space:
         self._empty = asyncio.Event()
         self._empty.set()
 
+    @property
+    def has_one_question(self) -> bool:
+        """Whether the question that asks is the only one in it."""
+        return self._n_questions == 1
+
     @contextmanager
     def entered(self) -> Iterator[None]:
         """While a question is in it, the space stays open."""

@@ -38,8 +38,10 @@ class Store(PassageStore, Protocol):
         """Grows with every change that a reader can see."""
         ...
 
-    async def search_batch(self, requests: Sequence[Retrieval]) -> list[list[Candidate] | GroundwireError]:
-        """The candidates for each request, in order; a member that fails gives its error and harms no other."""
+    async def search_batch(
+        self, requests: Sequence[Retrieval], *, here: bool = False
+    ) -> list[list[Candidate] | GroundwireError]:
+        """See `rag.index.retriever`."""
         ...
 
 
@@ -160,14 +162,16 @@ class TracedStore:
         """See the store."""
         return self._store.epoch
 
-    async def search_batch(self, requests: Sequence[Retrieval]) -> list[list[Candidate] | GroundwireError]:
+    async def search_batch(
+        self, requests: Sequence[Retrieval], *, here: bool = False
+    ) -> list[list[Candidate] | GroundwireError]:
         """See `rag.index.retriever`. The span has the links of the batch that it is the work of."""
         parent = CURRENT.get()
         if parent is None:
-            return await self._store.search_batch(requests)
+            return await self._store.search_batch(requests, here=here)
         with self._tracer.step(f"query_batch {self.name}", "client") as span:
             span.links = parent.links
-            outcomes = await self._store.search_batch(requests)
+            outcomes = await self._store.search_batch(requests, here=here)
             n_rows = sum(len(outcome) for outcome in outcomes if isinstance(outcome, list))
             span.describe = lambda _: store_attributes.query_batch(self._peer, self.name, len(requests), n_rows)
             return outcomes

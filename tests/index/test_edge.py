@@ -93,6 +93,19 @@ async def test_what_was_put_is_there_after_opening_again(tmp_path: Path) -> None
     await store.close()
 
 
+async def test_a_search_on_the_event_loop_finds_the_same_and_waits_for_a_write(tmp_path: Path) -> None:
+    store = await opened(tmp_path)
+    await store.put([await document(f"{n}.txt", [f"words number {n}"]) for n in range(9)])
+    asked = [await question("words 3", ALL)]
+    assert await store.search_batch(asked, here=True) == await store.search_batch(asked)
+    async with store._gate.exclusive():
+        waiting = asyncio.create_task(store.search_batch(asked, here=True))
+        await asyncio.sleep(0)
+        assert not waiting.done()
+    await waiting
+    await store.close()
+
+
 async def test_optimizing_changes_no_answer(tmp_path: Path) -> None:
     store = await opened(tmp_path)
     await store.put([await document(f"{n}.txt", [f"words number {n}", "and others"]) for n in range(40)])

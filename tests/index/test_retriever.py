@@ -29,9 +29,11 @@ class WatchedStore(MemoryStore):
         self.go_on.set()
         self.failure: GroundwireError | None = None
 
-    async def search_batch(self, requests: Sequence[Retrieval]) -> list[list[Candidate] | GroundwireError]:
+    async def search_batch(
+        self, requests: Sequence[Retrieval], *, here: bool = False
+    ) -> list[list[Candidate] | GroundwireError]:
         self.asked.append([request.text for request in requests])
-        answers = await super().search_batch(requests)
+        answers = await super().search_batch(requests, here=here)
         await self.go_on.wait()
         if self.failure:
             failure, self.failure = self.failure, None

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from rag.base.deadline import Deadline
 from rag.base.errors import DeadlineExceeded, Overloaded, Unavailable
 from rag.base.types import Lane, Work
-from rag.infer.batcher import Batcher, BatchLimits, Ticket, take_batch
+from rag.infer.batcher import HERE_S, Batcher
+from rag.infer.turns import BatchLimits, Ticket, take_batch
 from rag.telemetry.report import BatchReport
+from tests.simulated import now_s, simulate
 
 LIMITS = BatchLimits(max_items=8, interactive_tokens=100, bulk_tokens=40, max_age_s=1.0, max_bulk_age_s=3.0)
 PADDED = BatchLimits(max_items=8, interactive_tokens=100, bulk_tokens=40, padded=True)
@@ -111,8 +113,8 @@ async def test_an_idle_backend_starts_at_once_and_what_waits_goes_together() -> 
 async def test_a_second_batch_starts_beside_questions_when_enough_wait_for_it() -> None:
     backend = Backend()
     backend.gate.clear()
-    limits = BatchLimits(interactive_tokens=100, beside_tokens=30)
-    batcher = Batcher("test", backend.run, limits=limits, n_parallel=2)
+    limits = BatchLimits(n_parallel=2, interactive_tokens=100, beside_tokens=30)
+    batcher = Batcher("test", backend.run, limits=limits)
     asked = [asyncio.create_task(batcher.submit(1, 10, work()))]
     await settled()
     asked += [asyncio.create_task(batcher.submit(n, 10, work())) for n in (2, 3)]
@@ -126,10 +128,44 @@ async def test_a_second_batch_starts_beside_questions_when_enough_wait_for_it() 
     await batcher.aclose()
 
 
+async def test_an_item_that_is_alone_runs_on_the_loop_and_none_that_has_company() -> None:
+    backend, elsewhere = Backend(), Backend()
+    elsewhere.gate.clear()
+    batcher = Batcher("test", elsewhere.run, limits=BatchLimits(n_parallel=2), run_here=backend.run)
+    alone = Work(tenant="a", deadline=Deadline.after(30), is_alone=True)
+    await batcher.submit(1, 10, alone)
+    assert backend.batches == [[1]]
+    asked = [asyncio.create_task(batcher.submit(2, 10, work()))]  # one of several, by its own word
+    await settled()
+    asked.append(asyncio.create_task(batcher.submit(3, 10, alone)))  # beside one that runs
+    await settled()
+    elsewhere.gate.set()
+    await asyncio.gather(*asked)
+    await asyncio.gather(batcher.submit(4, 10, alone), batcher.submit(5, 10, alone))
+    assert (backend.batches, elsewhere.batches) == ([[1]], [[2], [3], [4, 5]])
+    await batcher.aclose()
+
+
+def test_what_has_taken_long_does_not_run_on_the_loop() -> None:
+    async def scenario() -> None:
+        async def slow(items: list[int]) -> list[int]:
+            await asyncio.sleep(2 * HERE_S)
+            return items
+
+        elsewhere = Backend()
+        batcher = Batcher("test", elsewhere.run, limits=LIMITS, run_here=slow, clock=now_s)
+        for number in range(3):
+            await batcher.submit(number, 10, Work(tenant="a", deadline=Deadline(1e9), is_alone=True))
+        assert elsewhere.batches == [[1], [2]]
+        await batcher.aclose()
+
+    simulate(scenario())
+
+
 async def test_a_question_does_not_wait_for_company_beside_bulk_work() -> None:
     backend = Backend()
     backend.gate.clear()
-    batcher = Batcher("test", backend.run, limits=BatchLimits(beside_tokens=30), n_parallel=2)
+    batcher = Batcher("test", backend.run, limits=BatchLimits(n_parallel=2, beside_tokens=30))
     asked = [asyncio.create_task(batcher.submit(1, 10, work(lane="bulk")))]
     await settled()
     asked.append(asyncio.create_task(batcher.submit(2, 10, work())))

@@ -11,7 +11,8 @@ from msgspec import Struct
 from rag.base.deadline import Deadline
 from rag.base.errors import DeadlineExceeded, Overloaded
 from rag.base.types import Lane, Work
-from rag.infer.batcher import Batcher, BatchLimits
+from rag.infer.batcher import Batcher
+from rag.infer.turns import BatchLimits
 from tests.simulated import now_s, simulate
 
 LIMITS = BatchLimits(max_items=6, interactive_tokens=60, bulk_tokens=30, max_age_s=0.5, queue_tokens=300)

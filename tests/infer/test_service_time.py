@@ -7,11 +7,13 @@ from statistics import fmean
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from rag.base.deadline import Deadline
 from rag.base.types import Lane, Work
-from rag.infer.batcher import Batcher, BatchLimits
+from rag.infer.batcher import Batcher
 from rag.infer.service_time import Load, ServiceTime, start_after
+from rag.infer.turns import BatchLimits
 from tests.simulated import now_s, simulate
 
 fixed = st.floats(0, 0.05)
@@ -109,7 +111,7 @@ def test_an_item_waits_as_long_as_it_was_told(
     chance = random.Random(seed)
 
     async def scenario() -> None:
-        batcher = Batcher("test", backend.run, limits=LIMITS, n_parallel=n_parallel, clock=now_s)
+        batcher = Batcher("test", backend.run, limits=replace(LIMITS, n_parallel=n_parallel), clock=now_s)
         for burst in range(8):
             sizes = [chance.randint(4, 40) for _ in range(chance.randint(1, 100))]
             waits = []

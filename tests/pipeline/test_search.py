@@ -1,5 +1,6 @@
 """How much is looked for: more than is given out only where a reranker chooses from it."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
@@ -47,6 +48,21 @@ async def test_candidates_beyond_those_given_are_looked_for_to_rerank_them(
     found = await searcher.search(replace(query, top_k=top_k), Deadline.after(10), rerank=rerank)
     assert retriever.limits == [looked_for]
     assert len(found.candidates) == top_k
+
+
+async def test_a_question_says_whether_it_is_alone(shelf: Shelf, query: Query) -> None:
+    class Watched(CountingRetriever):
+        async def retrieve(self, request: Retrieval, work: Work) -> list[Candidate]:
+            alone.append(work.is_alone)
+            await asyncio.sleep(0)
+            return await super().retrieve(request, work)
+
+    alone: list[bool] = []
+    searcher = Searcher(HashingEmbedder(), Watched(shelf.candidates("a", "text", [])), NoReranker(), AnswerConfig())
+    await searcher.search(query, Deadline.after(10))
+    await asyncio.gather(*(searcher.search(query, Deadline.after(10)) for _ in range(2)))
+    await searcher.search(query, Deadline.after(10))
+    assert alone == [True, True, False, True]
 
 
 async def test_a_repeated_passage_does_not_take_the_place_of_another(shelf: Shelf, query: Query) -> None:

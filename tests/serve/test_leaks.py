@@ -15,7 +15,8 @@ from rag.govern.admission import Admission
 from rag.govern.limits import Limits
 from rag.index.embedders.shared import SharedEmbedder
 from rag.index.retriever import BatchedRetriever
-from rag.infer.batcher import Batcher, BatchLimits
+from rag.infer.batcher import Batcher
+from rag.infer.turns import BatchLimits
 from rag.pipeline.config import AnswerConfig
 from rag.pipeline.search import Searcher
 from rag.serve.app import create_app
@@ -55,7 +56,7 @@ class MoodyStore:
     def __init__(self, draw):
         self.draw = draw
 
-    async def search_batch(self, requests) -> Sequence[list[Candidate]]:
+    async def search_batch(self, requests, *, here=False) -> Sequence[list[Candidate]]:
         mood = self.draw.random()
         await asyncio.sleep(8.0 if mood < 0.004 else 0.004 * len(requests))
         if mood > 0.95:

@@ -40,7 +40,9 @@ class ShelfStore:
         self.candidates = Shelf().candidates("tower", TEXT, [21, 33])
         self.n_calls = 0
 
-    async def search_batch(self, requests: Sequence[Retrieval]) -> list[list[Candidate] | GroundwireError]:
+    async def search_batch(
+        self, requests: Sequence[Retrieval], *, here: bool = False
+    ) -> list[list[Candidate] | GroundwireError]:
         self.n_calls += 1
         return [self.candidates[: request.limit] for request in requests]
 

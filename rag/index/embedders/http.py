@@ -13,8 +13,9 @@ from rag.base.ports import Vectors
 from rag.base.types import Role, Work
 from rag.index.embedders.config import HttpEmbedderConfig
 from rag.index.embedders.wire import body_of, vectors_of
-from rag.infer.batcher import Batcher, BatchLimits
+from rag.infer.batcher import Batcher
 from rag.infer.remote import Refused, Remote
+from rag.infer.turns import BatchLimits
 from rag.telemetry.report import BatchReport
 
 NOT_THE_TEXTS_FAULT = frozenset({404, 405})
@@ -53,8 +54,12 @@ class HttpEmbedder:
         self._batcher: Batcher[_Text, Vectors] = Batcher(
             "embed",
             self._run,
-            limits=BatchLimits(max_items=config.batch_texts, interactive_tokens=n_tokens, bulk_tokens=n_tokens),
-            n_parallel=config.max_connections,
+            limits=BatchLimits(
+                n_parallel=config.max_connections,
+                max_items=config.batch_texts,
+                interactive_tokens=n_tokens,
+                bulk_tokens=n_tokens,
+            ),
             on_batch=on_batch,
         )
 

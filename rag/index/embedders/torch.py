@@ -18,9 +18,10 @@ from rag.base.ports import Vectors
 from rag.base.types import Role, Work
 from rag.index.embedders.config import TorchEmbedderConfig
 from rag.index.embedders.wire import unit
-from rag.infer.batcher import Batcher, BatchLimits
+from rag.infer.batcher import Batcher
 from rag.infer.hub import require_torch_extra
 from rag.infer.tokens import TokenRow, cut_at, text_rows, uncut
+from rag.infer.turns import BatchLimits
 from rag.telemetry.report import BatchReport
 
 WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
