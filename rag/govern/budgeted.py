@@ -1,6 +1,5 @@
 """A model behind a budget: the most that a call can cost is set aside before, and what it did cost is settled after."""
 
-import asyncio
 import logging
 import math
 import secrets
@@ -65,7 +64,6 @@ class BudgetedModel:
         self._book = book
         self._clock = clock
         self._now = now
-        self._settling: set[asyncio.Task[None]] = set()
 
     @property
     def name(self) -> str:
@@ -95,7 +93,7 @@ class BudgetedModel:
             call.failed = True
             raise
         finally:
-            await self._settled(reservation, call.cost())
+            await self._settle(reservation, call.cost())  # which no second cancellation interrupts: see `shielded`
 
     async def _reserved(self, accounts: list[Account], microusd: int, deadline: Deadline) -> Reservation:
         now = self._now()
@@ -114,13 +112,6 @@ class BudgetedModel:
                 retry_after_s=until_next(account.allowance.period, now) or math.inf,
             )
         return reservation
-
-    async def _settled(self, reservation: Reservation, microusd: int) -> None:
-        """Settles even if the caller is leaving: then the work goes on without it."""
-        task = asyncio.create_task(self._settle(reservation, microusd))
-        self._settling.add(task)
-        task.add_done_callback(self._settling.discard)
-        await asyncio.shield(task)
 
     async def _settle(self, reservation: Reservation, microusd: int) -> None:
         try:

@@ -8,6 +8,7 @@ from typing import assert_never
 from rag.base.errors import ConfigError
 from rag.govern.config import LedgerConfig, PostgresLedgerConfig, RedisLedgerConfig, SqliteLedgerConfig
 from rag.govern.ledger import Ledger
+from rag.govern.ledgers.shielded import shielded
 from rag.govern.schedules import LocalSchedules, Schedules
 
 FILE = "ledger.sqlite"
@@ -17,7 +18,11 @@ FILE = "ledger.sqlite"
 async def open_ledger(config: LedgerConfig, data_dir: Path) -> AsyncIterator[Ledger]:
     """The configured ledger. Raises ConfigError when its extra is not installed, Unavailable."""
     async with _ledger(config, data_dir) as ledger:
-        yield ledger
+        if isinstance(config, SqliteLedgerConfig):  # it settles in one step, which nobody can interrupt
+            yield ledger
+        else:
+            async with shielded(ledger) as patient:
+                yield patient
 
 
 @asynccontextmanager

@@ -54,8 +54,12 @@ class Door:
         try:
             if scope["path"] in QUESTIONS and scope["method"] == "POST":
                 self._check(scope)
+            n_bytes = _declared_bytes(scope)
+            if n_bytes is not None and n_bytes <= SMALL_BODY_BYTES:
+                await self._app(scope, receive, send)
+                return
             async with AsyncExitStack() as holding:
-                await self._app(scope, await self._weighed(scope, receive, holding), send)
+                await self._app(scope, await self._weighed(n_bytes, scope, receive, holding), send)
         except LoadError as error:
             await self._refuse(error, scope, send)
 
@@ -67,15 +71,14 @@ class Door:
             if scope["path"] != ASK or not self._admission.grants_a_look():
                 raise
 
-    async def _weighed(self, scope: HTTPScope, receive: Receive, holding: AsyncExitStack) -> Receive:
+    async def _weighed(
+        self, n_bytes: int | None, scope: HTTPScope, receive: Receive, holding: AsyncExitStack
+    ) -> Receive:
         """The way to the body, which waits until that fits; `holding` keeps the room for as long as the request lasts.
 
-        Who does not say how large a body is gets room for the largest once it is no longer small. Who has no key gets
-        none: the application refuses them before it reads.
+        Who does not say how large a body is (None) gets room for the largest once it is no longer small. Who has no
+        key gets none: the application refuses them before it reads.
         """
-        n_bytes = _declared_bytes(scope)
-        if n_bytes is not None and n_bytes <= SMALL_BODY_BYTES:
-            return receive
         limits = self._limits
         is_document = scope["path"].startswith("/documents")
         most = limits.max_document_bytes if is_document else limits.max_gateway_body_bytes

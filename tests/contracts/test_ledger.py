@@ -161,3 +161,20 @@ async def test_a_file_that_is_no_ledger_is_unavailable(tmp_path: Path) -> None:
     with pytest.raises(Unavailable):
         async with open_sqlite_ledger(tmp_path / "ledger.sqlite"):
             pass
+
+
+@pytest.mark.parametrize("n_turns", range(4))
+async def test_whoever_is_cancelled_while_money_is_set_aside_leaves_none_behind(
+    tmp_path: Path, account: str, n_turns: int
+) -> None:
+    """On a server its lease ends by itself; here it is given back at once, whenever the caller left."""
+    async with open_sqlite_ledger(tmp_path / "ledger.sqlite") as ledger:
+        leaving = asyncio.create_task(ledger.reserve(reservation(60, purse(account, 100)), NOW_S))
+        staying = asyncio.create_task(ledger.reserve(reservation(10, purse(account, 100)), NOW_S))
+        for _ in range(n_turns):
+            await asyncio.sleep(0)
+        leaving.cancel()
+        left, _ = await asyncio.gather(leaving, staying, return_exceptions=True)
+        was_told = left is None  # before it was cancelled
+        assert await ledger.balances([account]) == [balance(account, 0, 70 if was_told else 10)]
+        assert not was_told or n_turns == 3
