@@ -1,12 +1,12 @@
 """What a prompt wishes for that a provider has no place for: refused where the answer would be another one. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Literal
 
 from msgspec import Struct
 
-from rag.base.chat import PLAIN, JsonSchema, OneTool, Options
+from rag.base.chat import PLAIN, Image, JsonSchema, OneTool, Options
 from rag.base.errors import InvalidInput
 from rag.base.types import Prompt
 
@@ -53,12 +53,8 @@ _IS_HINT = frozenset({"image_detail", *(ability for ability, _ in _HINTS)})
 def wishes(prompt: Prompt) -> Iterator[Wish]:
     """All that the prompt asks for beyond text, length and temperature."""
     for place, turn in enumerate(prompt.messages):
-        if turn.images:
-            yield Wish("images", "images", f"/messages/{place}/content")
-        if any(image.url for image in turn.images):
-            yield Wish("image_urls", "image URLs", f"/messages/{place}/content")
-        if any(image.detail != "auto" for image in turn.images):
-            yield Wish("image_detail", "image detail", f"/messages/{place}/content")
+        if turn.images:  # or three generators would be made of nothing, twice a request
+            yield from _wishes_of_images(turn.images, f"/messages/{place}/content")
         if turn.tool_calls or turn.role == "tool":
             yield Wish("tools", "tools", f"/messages/{place}")
     if prompt.options is not PLAIN:
@@ -89,6 +85,14 @@ def left_out(prompt: Prompt, lacks: AbstractSet[Ability], target: str) -> tuple[
     if isinstance(choice, OneTool) and choice.name not in {tool.name for tool in prompt.options.tools}:
         raise InvalidInput("tool_choice names a tool that is not among the tools", pointer="/tool_choice")
     return tuple(dropped)
+
+
+def _wishes_of_images(images: Sequence[Image], pointer: str) -> Iterator[Wish]:
+    yield Wish("images", "images", pointer)
+    if any(image.url for image in images):
+        yield Wish("image_urls", "image URLs", pointer)
+    if any(image.detail != "auto" for image in images):
+        yield Wish("image_detail", "image detail", pointer)
 
 
 def _wishes_of(options: Options) -> Iterator[Wish]:

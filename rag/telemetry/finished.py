@@ -42,6 +42,11 @@ class FinishedTrace(Struct, frozen=True, kw_only=True):
     spans: tuple[FinishedSpan, ...]
     batches: tuple[FinishedSpan, ...]
 
+    @property
+    def ended_ns(self) -> int:
+        """When it was over."""
+        return self.started_ns + self.duration_ns
+
 
 def finished(trace: Trace, reveal: Reveal | None, hidden: tuple[str, ...] = ()) -> FinishedTrace:
     """Puts a trace into words; texts are told only where `reveal` says how, and not where their name is `hidden`."""

@@ -153,8 +153,8 @@ class Tracer:
     def finish(self, trace: Trace) -> None:
         """The trace is over: gives it on if it is to be kept."""
         root = trace.root
-        is_slow = root is not None and root.ended_ns - root.started_ns > self._slow_ns
-        if trace.is_sampled or trace.notable or is_slow:
+        trace.notable = trace.notable or (root is not None and root.ended_ns - root.started_ns > self._slow_ns)
+        if trace.is_sampled or trace.notable:
             self._ended(trace)
         trace.forget()
 

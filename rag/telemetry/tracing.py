@@ -30,7 +30,7 @@ from rag.telemetry.traced_models import TracedModel, TracedRoute
 class Tracing:
     """Puts spans around ports; with tracing off it leaves them as they are. `recent` has the last traces."""
 
-    def __init__(self, config: TracingConfig, reveal: Reveal, send: Callable[[FinishedTrace], None]) -> None:
+    def __init__(self, config: TracingConfig, reveal: Reveal, send: Callable[[FinishedTrace], None] | None) -> None:
         self.recent = RecentTraces(config.memory_traces)
         self._reveal = reveal if config.content == "redacted" else None
         self._hidden = hidden_by(os.environ)
@@ -74,9 +74,12 @@ class Tracing:
                 span.describe = lambda _: attributes.evaluation(name, score, label)
 
     def _keep(self, trace: Trace) -> None:
+        if self._send is None and not trace.notable and not self.recent.has_room(trace.tracer.clock()):
+            return
         told = finished(trace, self._reveal, self._hidden)
         self.recent.add(told)
-        self._send(told)
+        if self._send:
+            self._send(told)
 
 
 @asynccontextmanager
@@ -85,7 +88,7 @@ async def open_tracing(
 ) -> AsyncIterator[Tracing]:
     """Tracing as the settings want it. Raises ConfigError where a collector is named and the extra is missing."""
     if not (config.enabled and config.endpoint):
-        yield Tracing(config, reveal, lambda _: None)
+        yield Tracing(config, reveal, None)
         return
     try:
         from rag.telemetry.otlp import exporter_to
@@ -100,7 +103,7 @@ async def open_tracing(
 
 def off() -> Tracing:
     """Tracing that does nothing."""
-    return Tracing(TracingConfig(enabled=False), str, lambda _: None)
+    return Tracing(TracingConfig(enabled=False), str, None)
 
 
 def peer_of(kind: str, url: str | None) -> Peer:

@@ -10,7 +10,7 @@ from tests.serve.stage import GOVERNS, KEYS, OPERATES, OTHERS, WRITES, StageAnsw
 
 
 def traced(**changes):
-    tracing = Tracing(TracingConfig(**changes.pop("config", {})), str, lambda _: None)
+    tracing = Tracing(TracingConfig(**changes.pop("config", {})), str, None)
     answerer = tracing.answers(changes.pop("answerer", StageAnswerer()))
     return services(keys=KeyRing(KEYS), book=AccountBook(KEYS), tracing=tracing, answerer=answerer, **changes)
 
@@ -88,12 +88,14 @@ async def test_of_what_is_not_sampled_failures_stay():
     assert [(trace["request_id"], trace["error"]) for trace in traces] == [("bad", "Unexpected")]
 
 
-async def test_the_memory_is_bounded():
-    async with client_of(traced(config={"memory_traces": 3})) as client:
+async def test_the_memory_is_bounded_and_what_went_wrong_comes_first():
+    staged = traced(config={"memory_traces": 3}, answerer=StageAnswerer((ZeroDivisionError("ours"),)))
+    async with client_of(staged) as client:
         for number in range(5):
             await client.post("/search", json={"query": "x"}, headers={"X-Request-Id": f"r{number}"})
+        await client.post("/ask", json={"question": "When?"}, headers={"X-Request-Id": "bad"})
         traces = (await client.get("/traces")).json()["traces"]
-    assert [trace["request_id"] for trace in traces] == ["r4", "r3", "r2"]
+    assert [trace["request_id"] for trace in traces] == ["bad", "r2", "r1"]
 
 
 async def test_with_tracing_off_there_is_nothing_to_see():
