@@ -27,6 +27,19 @@ class SemanticConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Of semantic hits: answered anew all the same, to know how many are wrong."""
 
 
+class RepliesConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Whose replies to whole requests of the gateway are given again to the very same requests: nobody's by default."""
+
+    models: tuple[str, ...] = ()
+    """Names of models and routes."""
+    max_bytes: Annotated[int, Meta(ge=0)] = 32 * 2**20
+    ttl_s: Seconds = 3600.0
+    any_temperature: bool = False
+    """Whether requests that do not ask for temperature 0 are answered so too without asking for it."""
+    shared_by: Literal["key", "tenant"] = "key"
+    """Who may be given a reply that was made for another: nobody but the same key, or the keys of its tenant."""
+
+
 class MemoryConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="memory"):
     """Give an answer again, in this process, to a reader with the same rights while what it rests on is the same."""
 
@@ -43,6 +56,7 @@ class MemoryConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     semantic: SemanticConfig = SemanticConfig()
     keep_personal: bool = False
     """Whether to keep what holds addresses, telephone, card or bank numbers, or comes from a personal document."""
+    replies: RepliesConfig = RepliesConfig()
 
 
 CacheConfig = MemoryConfig | NoCacheConfig

@@ -42,7 +42,12 @@ def unfit(query: Query, answer: Answer, config: MemoryConfig) -> str | None:
 def ttl_s(query: Query, config: MemoryConfig, model: str) -> float:
     """How long an answer to the query is good: less where the question is about the present."""
     by_model = config.model_ttl_s.get(model, config.ttl_s)
-    return min(by_model, config.time_words_ttl_s) if _TIME_WORDS.search(query.text) else by_model
+    return min(by_model, config.time_words_ttl_s) if is_of_the_present(query.text) else by_model
+
+
+def is_of_the_present(text: str) -> bool:
+    """Whether the text has words whose meaning moves with the clock."""
+    return _TIME_WORDS.search(text) is not None
 
 
 def reads(query: Query) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
+from cache.replies import ReplyReport
 from cache.risk import Estimate, Match
 from rag.base.answers import CacheTier, Recall
 
@@ -14,6 +15,7 @@ class CacheReport(Struct, frozen=True, kw_only=True):
 
     `estimates` is how many semantic hits were wrong of those that were compared with an answer made anyway, with the
     upper end of the 95 % interval; loose ones are served from `loose_floor` on, if there is one yet.
+    `replies` are those of models that the gateway asks, and counted apart.
     """
 
     entries: int
@@ -27,6 +29,7 @@ class CacheReport(Struct, frozen=True, kw_only=True):
     saved_usd: float
     estimates: Mapping[Match, Estimate]
     loose_floor: float | None
+    replies: ReplyReport
 
 
 class Tally:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 from tokenizers import Tokenizer
 
+from cache.replies import Replies
 from ingest.config import IngestConfig
 from ingest.library import Library
 from ingest.parse.pool import ParserPool
@@ -89,6 +90,8 @@ class Services:
     parsers: ParserPool
     cache: CacheDesk | None
     """None where no answer is kept."""
+    replies: Replies | None
+    """What models said to requests of the gateway; None where no answer is kept."""
     feedback: FeedbackBook | None
     """None where no request log is kept that it could be tied to."""
     tracing: Tracing
@@ -167,6 +170,7 @@ async def open_services(
             succession=succession,
             backups=Backups(settings.data_dir, succession.library.still),
             cache=answering.kept.desk,
+            replies=answering.kept.replies,
             parsers=await enter(ParserPool(settings.ingest)),
             feedback=seen.feedback,
             tracing=seen.tracing,
@@ -254,7 +258,9 @@ async def _open_answering(
         shared, admit = SharedEmbedder(embedder), guards.admission.admitted
         searcher = Searcher(shared, present.retriever, reranker, settings.answer, admit)
         recipe = _answerer(settings, searcher, models, tokenizer, present.store.name)
-        kept = await enter(open_remembering(recipe, models, lambda: succession.present.store.epoch, settings))
+        kept = await enter(
+            open_remembering(recipe, models, lambda: succession.present.store.epoch, settings, seen.reply)
+        )
         writing = partial(_writing, kept.hearing, seen)
         library = Library(*writing(present, settings.ingest))
         succession = await enter(Succession(present, EdgeNursery(settings, seen), searcher, library, writing))

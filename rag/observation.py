@@ -13,6 +13,7 @@ from ingest.pipeline import Indexer
 from llm.config import ExtractiveConfig, ModelConfig
 from llm.routing.report import AttemptReport
 from llm.tariff import tariff_of
+from rag.base.answers import Recall
 from rag.base.health import Health
 from rag.base.ports import Answers, ChatModel, Embedder, PassageStore, Reranker
 from rag.govern.redact import Redact, finder_of, redactor
@@ -106,6 +107,12 @@ class Observation:
             metrics.observe(names.LLM_FIRST_OUTPUT, report.first_output_s, target)
         if report.failed_over_from is not None and report.failed_over_from != target:
             metrics.add(names.LLM_FALLBACKS, report.failed_over_from, target, str(report.failed_over_for))
+
+    def reply(self, recall: Recall) -> None:
+        """Counts a request of the gateway that could be answered from memory."""
+        self.metrics.add(names.REPLY_LOOKUPS, recall.status)
+        if recall.saved_usd:
+            self.metrics.add(names.COST_SAVED, recall.tier or "none", amount=recall.saved_usd)
 
     def counting(self, store: Counted) -> None:
         """Tells how many documents there are; a store that is away leaves the last number standing."""

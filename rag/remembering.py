@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -11,11 +12,13 @@ from msgspec import Struct
 from cache.config import NoCacheConfig
 from cache.factory import open_memory
 from cache.forgetting import ForgettingStore
+from cache.replies import Replies
 from llm.prices import cost_microusd
 from llm.registry import ModelRegistry
-from rag.base.answers import Answer
+from rag.base.answers import Answer, Recall
 from rag.base.ids import digest
 from rag.base.ports import Answers, PassageStore
+from rag.base.types import Usage
 from rag.index.config import EdgeConfig
 from rag.pipeline.answer import Answerer
 from rag.pipeline.cache_desk import CacheDesk
@@ -30,25 +33,33 @@ _NO_PART_OF_ANSWERS = frozenset(
 
 
 class Remembering(Struct, frozen=True):
-    """The recipe with its memory, the desk to ask it at, and what goes around a store so that it hears of changes."""
+    """The recipe with its memory, the desk to ask it at, and what goes around a store so that it hears of changes.
+
+    `replies` are those of models that the gateway asks.
+    """
 
     answers: Answers
     desk: CacheDesk | None
+    replies: Replies | None
     hearing: Callable[[PassageStore], PassageStore]
 
 
 @asynccontextmanager
 async def open_remembering(
-    recipe: Answerer, models: ModelRegistry, epoch: Callable[[], int], settings: Settings
+    recipe: Answerer,
+    models: ModelRegistry,
+    epoch: Callable[[], int],
+    settings: Settings,
+    told: Callable[[Recall], None],
 ) -> AsyncIterator[Remembering]:
     """Around the recipe what `cache` asks for; without a cache equal questions in flight are still answered once.
 
     `epoch` grows with every change of the index. With a Qdrant server, which other processes change unseen, every kept
-    answer is held against a fresh search.
+    answer is held against a fresh search. `told` hears of requests of the gateway that could be answered from memory.
     """
     config = settings.cache
     if isinstance(config, NoCacheConfig):
-        yield Remembering(SharedAnswerer(recipe), None, lambda store: store)
+        yield Remembering(SharedAnswerer(recipe), None, None, lambda store: store)
         return
     build = Build(settings, models)
     tells = isinstance(settings.index, EdgeConfig)
@@ -61,8 +72,9 @@ async def open_remembering(
             build=build,
             price=lambda answer: price_of(models, answer),
         )
-        desk = CacheDesk(recipe, remembered, config, build)
-        yield Remembering(answers, desk, lambda store: ForgettingStore(store, remembered.forget))
+        replies = Replies(config, build=build, price=partial(cost_usd, models), told=told)
+        desk = CacheDesk(recipe, remembered, replies, config, build)
+        yield Remembering(answers, desk, replies, lambda store: ForgettingStore(store, remembered.forget))
 
 
 class Build:
@@ -87,8 +99,13 @@ def price_of(models: ModelRegistry, answer: Answer) -> float | None:
     """What the answer's model call cost in dollars; None where the model's price is not known."""
     if not answer.usage.input_tokens and not answer.usage.output_tokens:
         return 0.0
-    price = next((target.price for target in models.targets.values() if target.model == answer.lineage.model), None)
-    return cost_microusd(price, answer.usage) / 1e6 if price else None
+    return cost_usd(models, answer.lineage.model, answer.usage)
+
+
+def cost_usd(models: ModelRegistry, model: str, usage: Usage) -> float | None:
+    """What a call of a model cost in dollars; None where its price is not known."""
+    price = next((target.price for target in models.targets.values() if target.model == model), None)
+    return cost_microusd(price, usage) / 1e6 if price else None
 
 
 def _written(part: Any) -> str:

@@ -6,7 +6,7 @@ written as `env:NAME` or `file:/path` they are read from there when the settings
 
 import os
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -240,6 +240,7 @@ def _checked(settings: Settings) -> Settings:
     if isinstance(settings.models.get(EXTRACTIVE, ExtractiveConfig()), ExtractiveConfig):
         known = {EXTRACTIVE, *settings.models}
         check_routes(settings.routes, known)
+        _check_replies(settings.cache, known | settings.routes.keys())
         if settings.answer.model in known | settings.routes.keys():
             return settings
         names = ", ".join(sorted(known | settings.routes.keys()))
@@ -248,6 +249,17 @@ def _checked(settings: Settings) -> Settings:
             path="$.answer.model",
         )
     raise ConfigError(f"setting $.models.{EXTRACTIVE}: this name is kept for the kind 'extractive'", path="$.models")
+
+
+def _check_replies(cache: CacheConfig, known: Collection[str]) -> None:
+    names = cache.replies.models if isinstance(cache, MemoryConfig) else ()
+    for place, name in enumerate(names):
+        if name not in known or name == EXTRACTIVE:
+            path = f"$.cache.replies.models[{place}]"
+            there = ", ".join(sorted({*known} - {EXTRACTIVE})) or "none"
+            raise ConfigError(
+                f"setting {path}: the gateway has no model or route '{name}'; there is: {there}", path=path
+            )
 
 
 def _encoded(value: object) -> str:

@@ -83,6 +83,7 @@ def test_secrets_are_read_from_where_they_are_and_never_shown(file: Path, tmp_pa
         ("[nothing]\nx = 1\n", {}, "$"),
         ("[server]\nport = 99999\n", {}, "$.server.port"),
         ("[answer]\nmodel = 'gpt'\n", {}, "$.answer.model"),
+        ("[cache.replies]\nmodels = ['gpt']\n", {}, "$.cache.replies.models[0]"),
         ("[models.extractive]\nkind = 'openai'\nbase_url='http://h/v1'\nmodel='m'\n", {}, "$.models"),
         ("[models.m]\nkind = 'magic'\n", {}, "$.models"),
         ("[models.m]\nkind='openai'\nbase_url='http://h/v1'\nmodel='m'\napi_key='env:NO'\n", {}, "$.models"),

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from rag.base.types import Candidate, Source, StopReason, TextDelta, Usage
 
-CacheStatus = Literal["hit", "miss", "off"]
+CacheStatus = Literal["hit", "miss", "bypass", "off"]
 CacheTier = Literal["exact", "semantic"]
 
 
@@ -38,6 +38,8 @@ class Lineage(Struct, frozen=True, kw_only=True):
 
 class Recall(Struct, frozen=True, kw_only=True):
     """What the answer cache had to do with an answer; on a miss, what is known of the nearest and `rejected_by` what.
+
+    A "bypass" was not looked up by a rule that `rejected_by` names, "off" because the caller said so.
 
     `question` is the kept one where it was worded otherwise; `saved_*` is what making the answer cost, where known.
     """

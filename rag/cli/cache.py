@@ -71,6 +71,10 @@ async def _report(ctx: click.Context, *, as_json: bool) -> int:
     floor = found["loose_floor"]
     click.echo(f"loose     {'none is served yet' if floor is None else f'served from similarity {floor:.3f} on'}")
     click.echo(f"saved     {found['saved_s']:.1f} s, ${found['saved_usd']:.2f}")
+    replies = found["replies"]
+    if replies["lookups"] or replies["bypassed"]:
+        looked_up = f"{replies['hits']} of {replies['lookups']} from memory, {replies['bypassed']} not looked up"
+        click.echo(f"replies   {looked_up}; saved {replies['saved_s']:.1f} s, ${replies['saved_usd']:.2f}")
     return 0
 
 

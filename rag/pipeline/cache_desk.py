@@ -9,6 +9,7 @@ from cache.config import MemoryConfig
 from cache.entry import Hit, context_of
 from cache.evidence import same_context
 from cache.factory import Remembered
+from cache.replies import Replies
 from cache.semantic import CANDIDATES, judge
 from cache.tally import CacheReport
 from rag.base.deadline import Deadline
@@ -37,10 +38,16 @@ class CacheDesk:
     """The answer cache of one process, seen from outside."""
 
     def __init__(
-        self, answerer: Answerer, remembered: Remembered, config: MemoryConfig, build: Callable[[], str]
+        self,
+        answerer: Answerer,
+        remembered: Remembered,
+        replies: Replies,
+        config: MemoryConfig,
+        build: Callable[[], str],
     ) -> None:
         self._answerer = answerer
         self._remembered = remembered
+        self._replies = replies
         self._config = config
         self._build = build
 
@@ -60,11 +67,12 @@ class CacheDesk:
             saved_usd=tally.saved_usd,
             estimates=self._remembered.ledger.estimates(),
             loose_floor=None if math.isinf(floor) else floor,
+            replies=self._replies.report(),
         )
 
     def clear(self, tenant: str) -> int:
-        """Forgets every answer of a tenant, and returns how many those were."""
-        return self._remembered.clear(tenant)
+        """Forgets every answer and reply of a tenant, and returns how many those were."""
+        return self._remembered.clear(tenant) + self._replies.clear(tenant)
 
     async def explain(self, query: Query, deadline: Deadline) -> Explanation:
         """What would be served to this caller, and why not what would not. Answers nothing and keeps nothing."""

@@ -10,7 +10,7 @@ from litestar.datastructures.headers import Accept
 from litestar.handlers import ASGIRouteHandler
 from litestar.types import Receive, Scope, Send
 
-from rag.base.answers import Answer, Answered, AnswerEvent, Cited, Recall, SourcesFound
+from rag.base.answers import Answer, Answered, AnswerEvent, Cited, SourcesFound
 from rag.base.deadline import Deadline
 from rag.base.errors import BadDependency, InvalidInput
 from rag.base.types import Principal, Query, TextDelta, Turn, Usage
@@ -19,7 +19,7 @@ from rag.govern.limits import Limits
 from rag.index.filters import parse_filters
 from rag.serve.bodies import decode, media_type_of, read_body, refuse_unless_json, refuse_unless_post
 from rag.serve.guards import READS
-from rag.serve.headers import header
+from rag.serve.headers import cache_headers, header
 from rag.serve.identity import request_id_of
 from rag.serve.problems import report
 from rag.serve.replies import Reply, send_json
@@ -81,14 +81,6 @@ def _stream(
         within_s=within_s,
         headers=lambda: headers,
     )
-
-
-def cache_headers(recall: Recall) -> dict[str, str]:
-    """`x-cache`, with `x-cache-tier` and `x-cache-age` (seconds) on a hit."""
-    headers: dict[str, str] = {"x-cache": recall.status}
-    if recall.tier:
-        headers |= {"x-cache-tier": recall.tier, "x-cache-age": str(int(recall.age_s or 0))}
-    return headers
 
 
 def _query(data: AskBody, principal: Principal, request_id: str, services: Services) -> Query:

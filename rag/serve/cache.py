@@ -30,6 +30,19 @@ class EstimateBody(Struct, frozen=True, kw_only=True):
     upper: float
 
 
+class ReplyReportBody(Struct, frozen=True, kw_only=True):
+    """Replies of models to requests of the gateway: what is kept now, and what happened since the server started."""
+
+    entries: int
+    bytes: int
+    max_bytes: int
+    lookups: int
+    hits: int
+    bypassed: int
+    saved_s: float
+    saved_usd: float
+
+
 class CacheReportBody(Struct, frozen=True, kw_only=True):
     """What is kept now, and what happened since the server started."""
 
@@ -46,6 +59,7 @@ class CacheReportBody(Struct, frozen=True, kw_only=True):
     loose_floor: Annotated[
         float | None, Meta(description="From this similarity on questions with other words are served.")
     ]
+    replies: ReplyReportBody
 
 
 class ClearedBody(Struct, frozen=True, kw_only=True):

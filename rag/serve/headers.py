@@ -1,6 +1,8 @@
-"""Reading the headers of a request: one at a time and from the raw list, as most requests need two or three."""
+"""Headers: those of a request one at a time from the raw list, as most need two or three; and one kind of a reply's."""
 
 from litestar.types import Scope
+
+from rag.base.answers import Recall
 
 
 def header(scope: Scope, name: bytes) -> str | None:
@@ -9,6 +11,14 @@ def header(scope: Scope, name: bytes) -> str | None:
         if each == name:
             return value.decode("latin-1")
     return None
+
+
+def cache_headers(recall: Recall) -> dict[str, str]:
+    """`x-cache`, with `x-cache-tier` and `x-cache-age` (seconds) on a hit."""
+    headers: dict[str, str] = {"x-cache": recall.status}
+    if recall.tier:
+        headers |= {"x-cache-tier": recall.tier, "x-cache-age": str(int(recall.age_s or 0))}
+    return headers
 
 
 def token_in(scope: Scope) -> str | None:

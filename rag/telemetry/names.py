@@ -81,6 +81,12 @@ CACHE_REJECTIONS: Final = Metric(
     help="Kept answers that were near and not served, by what spoke against them.",
     labels=("reason",),
 )
+REPLY_LOOKUPS: Final = Metric(
+    name="rag_reply_lookups_total",
+    kind="counter",
+    help="Requests of the gateway that could be answered from memory, by result: hit, miss, bypass, off.",
+    labels=("result",),
+)
 LLM_TOKENS: Final = Metric(
     name="rag_llm_tokens_total",
     kind="counter",

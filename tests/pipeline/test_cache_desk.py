@@ -5,6 +5,7 @@ from msgspec.structs import replace
 
 from cache.config import MemoryConfig, SemanticConfig
 from cache.factory import empty_memory
+from cache.replies import Replies
 from rag.base.deadline import Deadline
 from rag.base.types import Candidate, Principal, Query
 from rag.pipeline.cache_desk import CacheDesk
@@ -24,7 +25,7 @@ class Desk:
         self.model = ScriptedModel("It was built. [1]")
         recipe, remembered = answerer(candidates, self.model), empty_memory(CONFIG)
         self.cached = CachedAnswerer(recipe, remembered, CONFIG, epoch=lambda: 1, price=lambda _: 0.25)
-        self.desk = CacheDesk(recipe, remembered, CONFIG, str)
+        self.desk = CacheDesk(recipe, remembered, Replies(CONFIG), CONFIG, str)
 
     async def ask(self, query: Query) -> None:
         async for _ in self.cached.answer(query, Deadline.after(10), stream=False):

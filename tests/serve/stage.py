@@ -207,6 +207,7 @@ def services(**changes):
         "parsers": None,
         "optimize": None,
         "cache": None,
+        "replies": None,
         "feedback": None,
         "tracing": off(),
         "metrics": Metrics(),

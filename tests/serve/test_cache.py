@@ -2,6 +2,7 @@
 
 import pytest
 
+from cache.replies import ReplyReport
 from cache.risk import Estimate
 from cache.tally import CacheReport
 from rag.pipeline.cache_desk import Explanation, Near
@@ -19,6 +20,7 @@ REPORT = CacheReport(
     saved_usd=0.25,
     estimates={"strict": Estimate(n=5, n_wrong=0, upper=0.45), "loose": Estimate(n=0, n_wrong=0, upper=1.0)},
     loose_floor=None,
+    replies=ReplyReport(entries=4, hits=9),
 )
 NEAR = Near(question="How long?", similarity=0.9, age_s=3.0, rejected_by="numbers")
 
@@ -45,6 +47,7 @@ async def test_who_watches_sees_the_report_and_who_writes_forgets_the_tenants_an
     async with client_of(services(cache=desk), WATCHES) as client:
         report = (await client.get("/cache")).json()
         assert (report["hits"], report["hit_rate"]) == ({"exact": 2, "semantic": 1}, 0.3)
+        assert (report["replies"]["entries"], report["replies"]["hits"]) == (4, 9)
         assert report["estimates"]["strict"] == {"n": 5, "n_wrong": 0, "upper": 0.45}
         assert (await client.delete("/cache", headers=WRITES)).json() == {"n_forgotten": 7}
     assert desk.cleared == ["acme"]

@@ -32,11 +32,12 @@ class Api(Struct, frozen=True, kw_only=True):
 
 
 class Call(Struct, frozen=True, kw_only=True):
-    """A request of somebody who was let in."""
+    """A request of somebody who was let in; `headers` are told with what it is answered."""
 
     services: Services
     principal: Principal
     request_id: str
+    headers: dict[str, str]
 
 
 Work: TypeAlias = Coroutine[Any, Any, Reply] | AsyncGenerator[bytes, None]
@@ -53,7 +54,7 @@ def post(
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         refuse_unless_post(scope)
         body: BodyT = decode(await read_body(receive, limits.max_gateway_body_bytes, limits.body_timeout_s), body_type)
-        call = Call(services=services, principal=scope["user"], request_id=request_id_of(scope))
+        call = Call(services=services, principal=scope["user"], request_id=request_id_of(scope), headers={})
         work = handle(call, body)
         if isinstance(work, AsyncGenerator):
             stream = EventStream(
@@ -61,10 +62,12 @@ def post(
                 lambda error: api.event(error, call.request_id),
                 heartbeat_s=limits.heartbeat_s,
                 within_s=within_s,
+                headers=lambda: call.headers,
             )
             await stream(scope, receive, send)
         else:
-            await send_json(await while_connected(receive, work, within_s=within_s), send)
+            reply = await while_connected(receive, work, within_s=within_s)
+            await send_json(reply, send, call.headers)
 
     # The scope is not copied: the hooks of the application write into it what they will read.
     return asgi(path, name=f"POST {path}", opt=READS, exception_handlers={Exception: api.respond}, copy_scope=False)(

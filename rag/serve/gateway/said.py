@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from msgspec import Struct
 
-from rag.base.answers import Answered, Citation
+from rag.base.answers import Answered, Citation, Recall, SourcesFound
 from rag.base.chat import ReasoningDelta, ToolCall, ToolCallDelta
 from rag.base.errors import BadDependency
 from rag.base.types import Finished, TextDelta, Usage
@@ -22,7 +22,7 @@ class Cite(Struct, frozen=True):
 
 
 class Said(Struct, frozen=True, kw_only=True):
-    """The answer."""
+    """The answer; `cache` is None where nobody looked whether it is kept."""
 
     text: str
     reasoning: str
@@ -31,6 +31,7 @@ class Said(Struct, frozen=True, kw_only=True):
     degraded: tuple[str, ...]
     usage: Usage
     finished: Finished
+    cache: Recall | None
 
 
 async def whole(events: AsyncIterator[TalkEvent]) -> Said:
@@ -41,6 +42,7 @@ async def whole(events: AsyncIterator[TalkEvent]) -> Said:
     citations: tuple[Citation, ...] = ()
     degraded: tuple[str, ...] = ()
     usage = Usage(input_tokens=0, output_tokens=0)
+    cache: Recall | None = None
     finished: Finished | None = None
     async with aclosing(cast("Any", events)):  # every stream of events is a generator
         async for event in events:
@@ -53,6 +55,8 @@ async def whole(events: AsyncIterator[TalkEvent]) -> Said:
                     pieces.append(event)
                 case Usage():
                     usage = event
+                case SourcesFound():
+                    cache = event.cache
                 case Answered():
                     citations, degraded = event.answer.citations, event.answer.degraded
                 case Finished():
@@ -67,6 +71,7 @@ async def whole(events: AsyncIterator[TalkEvent]) -> Said:
         degraded=degraded,
         usage=usage,
         finished=finished,
+        cache=cache,
     )
 
 

@@ -8,11 +8,13 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Raw, Struct
 
+from cache.reply import Wish
 from rag.base.chat import PLAIN, Effort, JsonSchema, OneTool, Options, ResponseFormat, Tool, ToolChoice
 from rag.base.errors import InvalidInput
-from rag.base.types import Principal, Prompt
+from rag.base.types import CacheMode, Principal, Prompt
 from rag.serve.gateway.prompt import is_given, plain_prompt, schema_text
 from rag.serve.openai.content import Ignored, Message, turn_of
+from rag.serve.wire import CacheBody
 
 
 class FunctionBody(Struct, frozen=True, forbid_unknown_fields=True):
@@ -73,7 +75,7 @@ class StreamOptions(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ChatBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A chat completion, as OpenAI's clients ask for it. `top_k` is not OpenAI's, and common."""
+    """A chat completion, as OpenAI's clients ask for it. `top_k` is not OpenAI's, and common; `cache` is as in /ask."""
 
     model: str
     messages: list[Message]
@@ -93,6 +95,7 @@ class ChatBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     parallel_tool_calls: bool | None = None
     response_format: TextFormat | ObjectFormat | SchemaFormat | None = None
     reasoning_effort: Effort | None = None
+    cache: CacheMode | CacheBody | None = None
     # One value of each is served, which is the default.
     n: int | None = None
     logprobs: bool | None = None
@@ -118,6 +121,17 @@ def prompt_of(body: ChatBody, principal: Principal) -> Prompt:
     turns = tuple(turn_of(message, place) for place, message in enumerate(body.messages))
     limit = body.max_completion_tokens if body.max_completion_tokens is not None else body.max_tokens
     return plain_prompt(principal, turns, limit, body.temperature, _options(body))
+
+
+_NO_WISH = Wish()
+
+
+def wish_of(body: ChatBody) -> Wish:
+    """What the caller wants of what is kept."""
+    if body.cache is None:
+        return _NO_WISH
+    wish = body.cache if isinstance(body.cache, CacheBody) else CacheBody(mode=body.cache)
+    return Wish(mode=wish.mode, max_age_s=wish.max_age_s, min_similarity=wish.min_similarity, is_asked=True)
 
 
 def _check(body: ChatBody) -> None:

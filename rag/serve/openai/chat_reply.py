@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from rag.base.answers import Answered, Citation
+from rag.base.answers import Answered, Citation, Recall, SourcesFound
 from rag.base.chat import ReasoningDelta, ToolCallDelta
 from rag.base.types import Finished, StopReason, TextDelta, Usage
 from rag.serve.gateway.notes import Notes, notes_of
@@ -124,7 +124,7 @@ def completion(head: Head, said: Said) -> bytes:
         model=head.model,
         choices=[_Choice(message=message, finish_reason=finish_of(said.finished))],
         usage=usage_of(said.usage),
-        groundwire=notes_of(said.finished.dropped, said.degraded),
+        groundwire=notes_of(said.finished.dropped, said.degraded, said.cache),
     )
     return _encode(body)
 
@@ -142,6 +142,7 @@ class ChunkWriter:
         self._usage = Usage(input_tokens=0, output_tokens=0)
         self._annotations: tuple[Annotation, ...] = ()
         self._degraded: tuple[str, ...] = ()
+        self._cache: Recall | None = None
 
     def first(self) -> bytes:
         """The chunk that only says who speaks."""
@@ -158,6 +159,8 @@ class ChunkWriter:
                 return self._chunk(b'{"tool_calls":[' + _encode(_call_piece(event)) + b"]}")
             case Usage():
                 self._usage = event
+            case SourcesFound():
+                self._cache = event.cache
             case Answered():
                 self._annotations = annotations_of(event.answer.text, event.answer.citations)
                 self._degraded = event.answer.degraded
@@ -171,7 +174,7 @@ class ChunkWriter:
     def _last(self, finished: Finished) -> bytes:
         delta = _encode({"annotations": self._annotations}) if self._annotations else b"{}"
         reason = _encode(finish_of(finished))
-        notes = notes_of(finished.dropped, self._degraded)
+        notes = notes_of(finished.dropped, self._degraded, self._cache)
         told = b',"groundwire":' + _encode(notes) if notes else b""
         chunk = b'%b%b,"logprobs":null,"finish_reason":%b}]%b}\n\n' % (self._before, delta, reason, told)
         if self._include_usage:
