@@ -41,6 +41,8 @@ class IngestConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Whether a url may lead to an address that is not public: loopback, private networks, metadata services."""
     fetch_timeout_s: Seconds = 60.0
     """How long fetching one url may take, with redirects, robots.txt and its crawl-delay."""
+    s3_endpoint: str = ""
+    """Where s3:// leads, such as http://minio:9000; empty is what AWS's own tools would take."""
     n_parsers: Annotated[int, Meta(ge=1, le=64)] = 2
     """Worker processes that parse files."""
     parse_timeout_s: Seconds = 120.0

@@ -4,10 +4,10 @@ import asyncio
 import itertools
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import unquote, urlsplit
 
 import msgspec
@@ -19,11 +19,12 @@ from ingest.outcome import Failure
 from ingest.parse.formats import JSON_LINES, name_for, suffix
 from ingest.parse.parsed import Parsed
 from ingest.parse.pool import ParserPool
-from ingest.sources import FileSource, Source, StreamSource, UrlSource
+from ingest.sources import FileSource, S3Source, Source, StreamSource, UrlSource
 from rag.base.errors import IngestError, PermanentIngestError, TransientIngestError
 from rag.base.types import EVERYONE, Metadata
 
 if TYPE_CHECKING:
+    from ingest.s3 import S3Objects
     from ingest.web import WebReader
 
 LINES_AT_A_TIME = 64
@@ -44,12 +45,14 @@ class SourceReader:
         acl: tuple[str, ...] = (EVERYONE,),
         metadata: Metadata | None = None,
         web: "WebReader | None" = None,
+        s3: "S3Objects | None" = None,
     ) -> None:
         self._pool = pool
         self._config = config
         self._acl = acl
         self._metadata = dict(metadata or {})
         self._web = web
+        self._s3 = s3
 
     async def read(self, sources: AsyncIterator[Source | Failure]) -> AsyncGenerator[Item, None]:
         """A draft or a Failure for every document, in the order of the sources."""
@@ -73,17 +76,13 @@ class SourceReader:
             await asyncio.gather(*running, return_exceptions=True)
 
     def _started(self, source: Source | Failure) -> asyncio.Task[Item] | None:
-        if isinstance(source, FileSource) and suffix(source.path) not in JSON_LINES:
-            return asyncio.create_task(self._parsed(source))
-        if isinstance(source, UrlSource):
-            return asyncio.create_task(self._parsed(source))
-        return None
+        if isinstance(source, Failure | StreamSource) or _holds_lines(source):
+            return None
+        return asyncio.create_task(self._parsed(source))
 
-    async def _parsed(self, source: FileSource | UrlSource) -> Item:
+    async def _parsed(self, source: FileSource | UrlSource | S3Source) -> Item:
         try:
-            parsed, modified_at = await (
-                self._of_file(source) if isinstance(source, FileSource) else self._of_url(source)
-            )
+            parsed, modified_at = await self._read(source)
         except IngestError as error:
             transient = isinstance(error, TransientIngestError)
             return Failure(uri=source.uri, reason=str(error), transient=transient, source=source.uri)
@@ -99,8 +98,20 @@ class SourceReader:
             pages=parsed.pages,
         )
 
-    async def _of_file(self, source: FileSource) -> tuple[Parsed, datetime]:
-        return await self._pool.parse_file(source.path), source.modified_at
+    async def _read(self, source: FileSource | UrlSource | S3Source) -> tuple[Parsed, datetime]:
+        match source:
+            case FileSource():
+                return await self._pool.parse_file(source.path), source.modified_at
+            case S3Source():
+                return await self._of_object(source), source.modified_at
+            case UrlSource():
+                return await self._of_url(source)
+
+    async def _of_object(self, source: S3Source) -> Parsed:
+        if self._s3 is None:
+            raise PermanentIngestError("s3:// is not read here")
+        data = await asyncio.to_thread(self._s3.read, source)
+        return await self._pool.parse_bytes(data, PurePosixPath(source.key).name)
 
     async def _of_url(self, source: UrlSource) -> tuple[Parsed, datetime]:
         if self._web is None:
@@ -120,15 +131,14 @@ class SourceReader:
                 for item in batch:
                     yield item
 
-    def _lines(self, source: FileSource | StreamSource) -> Iterator[Item]:
+    def _lines(self, source: FileSource | StreamSource | S3Source) -> Iterator[Item]:
         try:
             with ExitStack() as stack:
                 limit, skipped = self._config.max_line_bytes, frozenset[int]()
                 if isinstance(source, StreamSource):
                     stream, modified_at = source.stream, datetime.now(UTC)
                 else:
-                    stream = stack.enter_context(Path(source.path).open("rb"))
-                    modified_at = source.modified_at
+                    stream, modified_at = stack.enter_context(self._opened(source)), source.modified_at
                     skipped = superseded(stream, limit)
                     stream.seek(0)
                 for item in read_jsonl(stream, source.uri, limit, self._acl, skipped):
@@ -136,9 +146,30 @@ class SourceReader:
         except OSError as error:
             reason = f"it cannot be read: {error.strerror or type(error).__name__}"
             yield Failure(uri=source.uri, reason=reason, transient=True, source=source.uri)
+        except IngestError as error:
+            transient = isinstance(error, TransientIngestError)
+            yield Failure(uri=source.uri, reason=str(error), transient=transient, source=source.uri)
+
+    def _opened(self, source: FileSource | S3Source) -> AbstractContextManager[BinaryIO]:
+        if isinstance(source, FileSource):
+            return Path(source.path).open("rb")
+        if self._s3 is None:
+            raise PermanentIngestError("s3:// is not read here")
+        return self._s3.copied(source)
 
     def _completed(self, item: Item, modified_at: datetime) -> Item:
         if isinstance(item, Failure):
             return item
         metadata = {**self._metadata, **item.metadata}
         return msgspec.structs.replace(item, metadata=metadata, updated_at=item.updated_at or modified_at)
+
+
+def _holds_lines(source: FileSource | UrlSource | S3Source) -> bool:
+    """Whether it is a file of JSON lines."""
+    match source:
+        case FileSource():
+            return suffix(source.path) in JSON_LINES
+        case S3Source():
+            return suffix(source.key) in JSON_LINES
+        case UrlSource():
+            return False

@@ -1,4 +1,4 @@
-"""Where documents come from: files, folders, patterns, urls and standard input."""
+"""Where documents come from: files, folders, patterns, urls, buckets and standard input."""
 
 import glob
 import itertools
@@ -8,8 +8,8 @@ import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO
-from urllib.parse import urldefrag, urlsplit
+from typing import BinaryIO, Protocol
+from urllib.parse import quote, unquote, urldefrag, urlsplit
 from urllib.request import url2pathname
 
 from msgspec import Struct
@@ -18,6 +18,7 @@ from ingest.outcome import Failure
 from rag.base.errors import InvalidInput
 
 STDIN = "-"
+S3 = "s3://"
 SKIPPED_FOLDERS = frozenset({"CVS", "_darcs", "__pycache__", "node_modules"})
 """Beside those whose name begins with a dot, such as .git, .hg and .venv."""
 
@@ -54,10 +55,29 @@ class UrlSource(Struct, frozen=True, kw_only=True):
     stamp: str = ""
 
 
-Source = FileSource | StreamSource | UrlSource
+class S3Source(Struct, frozen=True, kw_only=True):
+    """An object of S3-compatible storage. `stamp` is another one when its content is."""
+
+    uri: str
+    bucket: str
+    key: str
+    size_bytes: int
+    modified_at: datetime
+    stamp: str = ""
 
 
-def find(patterns: Sequence[str], stdin: BinaryIO) -> Iterator[Source | Failure]:
+Source = FileSource | StreamSource | UrlSource | S3Source
+
+
+class Bucketed(Protocol):
+    """What is known of buckets; `ingest.s3` is it."""
+
+    def find(self, pattern: str) -> Iterator[S3Source | Failure]:
+        """The objects that an s3:// url names."""
+        ...
+
+
+def find(patterns: Sequence[str], stdin: BinaryIO, buckets: Bucketed | None = None) -> Iterator[Source | Failure]:
     """The sources that paths, globs, urls and "-" name: in the order given, folders by name, every file once.
 
     What is missing or unreadable is a Failure, and so is a link that leads out of the folder that was named: whoever
@@ -72,6 +92,11 @@ def find(patterns: Sequence[str], stdin: BinaryIO) -> Iterator[Source | Failure]
         if is_url(pattern):
             yield UrlSource(uri=urldefrag(pattern).url)
             continue
+        if is_s3(pattern):
+            if buckets is None:
+                raise InvalidInput("s3:// is not read here")
+            yield from buckets.find(pattern)
+            continue
         root = _root(pattern)
         for path in _expanded(pattern):
             for found in _walk(path, frozenset(), root):
@@ -84,6 +109,8 @@ def scope_of(pattern: str) -> str:
     """The uri that everything found by the path, glob or url is or lies below."""
     if is_url(pattern):
         return urldefrag(pattern).url
+    if is_s3(pattern):
+        return S3 + quote(pattern.removeprefix(S3)).rstrip("/")
     return _uri(_root(pattern))
 
 
@@ -91,6 +118,8 @@ def argument_of(uri: str) -> str | None:
     """What names this source among the arguments of a run; None for a stream, which is gone."""
     if is_url(uri):
         return uri
+    if is_s3(uri):
+        return unquote(uri)
     return url2pathname(urlsplit(uri).path) if uri.startswith("file:") else None
 
 
@@ -102,6 +131,16 @@ def is_there(uri: str) -> bool:
 def is_url(pattern: str) -> bool:
     """Whether it names something on the web."""
     return pattern.lower().startswith(("http://", "https://"))
+
+
+def is_s3(pattern: str) -> bool:
+    """Whether it names objects of S3-compatible storage."""
+    return pattern.startswith(S3)
+
+
+def is_passed_over(name: str) -> bool:
+    """Whether a folder is walked without what has this name."""
+    return name.startswith(".") or name in SKIPPED_FOLDERS
 
 
 def _root(pattern: str) -> str:
@@ -145,7 +184,7 @@ def _walk(path: str, parents: frozenset[str], root: str) -> Iterator[FileSource 
         yield _failure(path, f"it cannot be read: {error.strerror or type(error).__name__}")
         return
     for name in names:
-        if not name.startswith(".") and name not in SKIPPED_FOLDERS:
+        if not is_passed_over(name):
             yield from _walk(os.path.join(resolved, name), parents | {resolved}, root)  # noqa: PTH118 - as above
 
 

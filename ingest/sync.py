@@ -21,7 +21,7 @@ from ingest.outcome import Failure, Outcome, Report, failure_of
 from ingest.pipeline import RECIPE, Items, Progress
 from ingest.read import SourceReader
 from ingest.sources import Source, is_there
-from rag.base.errors import InvalidInput
+from rag.base.errors import IngestError, InvalidInput
 from rag.base.ids import digest
 from rag.base.types import EVERYONE
 
@@ -82,8 +82,15 @@ class Synchroniser:
     """Runs over sources of one tenant; `recipe` names all that decides what a reading of a file gives."""
 
     def __init__(
-        self, index: Index, memory: SourceMemory, tenant: str, recipe: str, options: Options = NO_OPTIONS
+        self,
+        index: Index,
+        memory: SourceMemory,
+        tenant: str,
+        recipe: str,
+        options: Options = NO_OPTIONS,
+        is_there: Callable[[str], bool] = is_there,
     ) -> None:
+        self._is_there = is_there
         self._options = options
         self._index = index
         self._memory = memory
@@ -127,7 +134,7 @@ class Synchroniser:
         walk = Walk()
         async with aclosing(self._to_read(found, walk, read_all=False)) as sources:
             read = [source.uri async for source in sources]
-        missing = [] if walk.unreadable else [each for scope in scopes for each in self._missing(scope)]
+        missing = [] if walk.unreadable else [each for scope in scopes for each in await self._missing(scope)]
         return Changes(read=read, unchanged=walk.n_unchanged, delete=missing)
 
     async def delete_missing(self, scopes: Sequence[str], walk: Walk) -> int:
@@ -138,9 +145,10 @@ class Synchroniser:
         """
         if walk.unreadable:
             raise InvalidInput(f"nothing was deleted, because {walk.unreadable[0]} cannot be read")
-        missing = [identifier for scope in scopes for identifier in self._missing(scope)]
-        for letter in self._memory.dead_letters(self._tenant):
-            if not is_there(letter.source):
+        missing = [identifier for scope in scopes for identifier in await self._missing(scope)]
+        letters = [each for each in self._memory.dead_letters(self._tenant) if _is_below(each.source, scopes)]
+        for letter, found in zip(letters, await self._there([each.source for each in letters]), strict=True):
+            if not found:
                 self._memory.succeed(self._tenant, letter.uri)
         return await self.delete(missing)
 
@@ -161,14 +169,26 @@ class Synchroniser:
         """The ids of all documents that came from the source `scope` or from below it."""
         return [each for known in self._memory.below(self._tenant, scope) for each in (*known.present, *known.dropped)]
 
-    def _missing(self, scope: str) -> list[str]:
-        known = [(each, is_there(each.uri)) for each in self._memory.below(self._tenant, scope)]
-        if known and not any(found for _, found in known):
+    async def _missing(self, scope: str) -> list[str]:
+        known = [*self._memory.below(self._tenant, scope)]
+        there = await self._there([each.uri for each in known])
+        if known and not any(there):
             raise InvalidInput(
                 f"nothing was deleted: of all that came from {scope} nothing is there any more, as if a disk were "
                 "missing; `rag documents delete --source` deletes it"
             )
-        return [identifier for each, found in known for identifier in documents_missing(each, found=found)]
+        return [
+            identifier
+            for each, found in zip(known, there, strict=True)
+            for identifier in documents_missing(each, found=found)
+        ]
+
+    async def _there(self, uris: Sequence[str]) -> list[bool]:
+        """Whether each source still exists; asked in a thread, as disks and networks take their time."""
+        try:
+            return await asyncio.to_thread(lambda: [self._is_there(uri) for uri in uris])
+        except IngestError as error:
+            raise InvalidInput(f"nothing was deleted, because nobody tells what is missing: {error}") from error
 
     async def _to_read(
         self, found: Iterable[Source | Failure], walk: Walk, *, read_all: bool
@@ -209,6 +229,10 @@ class Synchroniser:
 
     def _stamp(self, source: Source) -> str:
         return f"{source.stamp}-{self._recipe}" if source.stamp else ""
+
+
+def _is_below(uri: str, scopes: Sequence[str]) -> bool:
+    return any(uri == scope or uri.startswith(f"{scope}/") for scope in scopes)
 
 
 def documents_missing(known: Known, *, found: bool) -> list[str]:

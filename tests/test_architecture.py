@@ -29,7 +29,7 @@ CALLED_ONCE = {"__init__", "open", "open_store", "render"}  # in compose or in t
 HOMES = {
     "aiohappyeyeballs": {"rag/infer/pool.py"},
     "aiohttp": {"rag/infer/transport.py", "rag/infer/over_httpx.py", "ingest/web.py"},
-    "botocore": {"llm/sigv4.py"},
+    "botocore": {"llm/sigv4.py", "ingest/s3.py"},
     "granian": {"rag/serve/server.py"},
     "httptools": {"rag/infer/connection.py"},
     "httpx_aiohttp": {"rag/infer/transport.py"},

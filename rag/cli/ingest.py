@@ -3,8 +3,9 @@
 import asyncio
 import re
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,10 +20,13 @@ from rag.govern.access import GRANT
 from rag.settings import Settings
 
 if TYPE_CHECKING:
-    from ingest.outcome import Outcome, Report
+    from ingest.outcome import Failure, Outcome, Report
     from ingest.pipeline import Progress
     from ingest.read import SourceReader
+    from ingest.sources import Source
     from ingest.sync import Synchroniser
+
+    Look = Callable[[], Iterator[Source | Failure]]
 
 _COUNTS = ("added", "updated", "unchanged", "duplicate", "near_duplicate", "skipped", "deleted", "failed")
 
@@ -87,7 +91,7 @@ def command(
     every_s: float,
     as_json: bool,
 ) -> None:
-    """Read documents into the index: files, folders, globs, URLs, or JSON lines from standard input (-).
+    """Read documents into the index: files, folders, globs, URLs, s3://BUCKET/KEY, or JSON lines from stdin (-).
 
     What has not changed since the last time is left alone. A document that cannot be indexed is reported, the others
     go on, and the exit code is 1; so it is when there is nothing to read. While a server holds the data folder, the
@@ -116,7 +120,7 @@ async def ingest(settings: Settings, wanted: Wanted) -> int:
     from ingest.memory import FILE_NAME, Options, SourceMemory
     from ingest.parse.pool import ParserPool
     from ingest.read import SourceReader
-    from ingest.sources import is_url
+    from ingest.sources import find, is_s3, is_there, is_url
     from ingest.sync import Synchroniser, recipe_of
     from rag.cli.connection import indexing
 
@@ -128,30 +132,36 @@ async def ingest(settings: Settings, wanted: Wanted) -> int:
             from ingest.web import open_web
 
             web = await stack.enter_async_context(open_web(settings.ingest))
+        s3 = None
+        if any(map(is_s3, wanted.sources)):
+            from ingest.s3 import open_objects
+
+            s3 = open_objects(settings.ingest)
         with SourceMemory(settings.data_dir / FILE_NAME) as memory:
             recipe = recipe_of(settings.ingest, settings.embedder, wanted.acl, wanted.metadata)
             options = Options(acl=wanted.acl, metadata=wanted.metadata)
-            synchroniser = Synchroniser(index, memory, wanted.tenant, recipe, options)
-            reader = SourceReader(pool, settings.ingest, acl=wanted.acl, metadata=wanted.metadata, web=web)
+            tells = s3.is_there if s3 else is_there
+            synchroniser = Synchroniser(index, memory, wanted.tenant, recipe, options, tells)
+            reader = SourceReader(pool, settings.ingest, acl=wanted.acl, metadata=wanted.metadata, web=web, s3=s3)
+            look = partial(find, wanted.sources, sys.stdin.buffer, s3)
             if wanted.dry_run:
-                return await _compare(synchroniser, wanted)
-            code = await _once(synchroniser, reader, wanted)
+                return await _compare(synchroniser, look, wanted)
+            code = await _once(synchroniser, reader, look, wanted)
             while wanted.every_s is not None:
                 await asyncio.sleep(wanted.every_s)
-                code = await _once(synchroniser, reader, wanted)
+                code = await _once(synchroniser, reader, look, wanted)
             return code
 
 
-async def _once(synchroniser: "Synchroniser", reader: "SourceReader", wanted: Wanted) -> int:
-    from ingest.sources import find, scope_of
+async def _once(synchroniser: "Synchroniser", reader: "SourceReader", look: "Look", wanted: Wanted) -> int:
+    from ingest.sources import scope_of
     from rag.base.errors import InvalidInput
 
     complaint = ""
 
     async def work(progress: "Progress | None") -> "Report":
         nonlocal complaint
-        found = find(wanted.sources, sys.stdin.buffer)
-        report, walk = await synchroniser.run(found, reader, progress, read_all=not wanted.sync)
+        report, walk = await synchroniser.run(look(), reader, progress, read_all=not wanted.sync)
         if not report.n_documents:
             complaint = f"there is no document in {' '.join(wanted.sources)}"
         if wanted.delete_missing:
@@ -167,11 +177,11 @@ async def _once(synchroniser: "Synchroniser", reader: "SourceReader", wanted: Wa
     return 1 if report.failed or complaint else 0
 
 
-async def _compare(synchroniser: "Synchroniser", wanted: Wanted) -> int:
-    from ingest.sources import find, scope_of
+async def _compare(synchroniser: "Synchroniser", look: "Look", wanted: Wanted) -> int:
+    from ingest.sources import scope_of
 
     scopes = [scope_of(each) for each in wanted.sources] if wanted.delete_missing else []
-    changes = await synchroniser.compare(find(wanted.sources, sys.stdin.buffer), scopes)
+    changes = await synchroniser.compare(look(), scopes)
     if wanted.as_json:
         click.echo(json_text(msgspec.to_builtins(changes)))
         return 0
