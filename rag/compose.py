@@ -27,7 +27,7 @@ from rag.base.health import Health
 from rag.base.ports import Answers, ChatModel, Embedder, PassageStore, Reranker
 from rag.base.stages import Stages
 from rag.base.types import Scope
-from rag.generation import EdgeNursery, Generation, open_generation
+from rag.generation import Generation, Nursery, open_generation
 from rag.govern.accounts import AccountBook
 from rag.govern.admission import Admission
 from rag.govern.admitted import AdmittedModel
@@ -263,7 +263,7 @@ async def _open_answering(
         )
         writing = partial(_writing, kept.hearing, seen)
         library = Library(*writing(present, settings.ingest))
-        succession = await enter(Succession(present, EdgeNursery(settings, seen), searcher, library, writing))
+        succession = await enter(Succession(present, Nursery(settings, seen), searcher, library, writing))
         seen.counting(succession)
         yield _Answering(searcher, models, kept, succession)
 

@@ -1,30 +1,29 @@
 """A generation of the index: an embedder and the store of its vectors, opened together and exchanged together."""
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING
+from typing import Final
 
 from msgspec.structs import replace
 from tokenizers import Tokenizer
 
 from ingest.config import IngestConfig
-from ingest.pipeline import Indexer
-from rag.base.errors import ConfigError
+from ingest.outcome import Report
+from ingest.pipeline import Indexer, Progress
+from ingest.reindex import Copy
+from rag.base.errors import PermanentIngestError
 from rag.base.ports import Embedder, PassageStore, Retriever
-from rag.index.config import EdgeConfig
 from rag.index.embedders.factory import OnBatch, Opened, open_embedder
-from rag.index.factory import INDEX, Store
+from rag.index.factory import INDEX, OpenStore, Rebuild, Store, rebuild_of
 from rag.index.filters import Fields
 from rag.index.retriever import BatchedRetriever
 from rag.observation import Observation
 from rag.pipeline.recent import RememberingRetriever
 from rag.settings import Settings
 
-if TYPE_CHECKING:
-    from rag.index.edge import EdgeStore
+MAX_PASSES: Final = 5
+"""Before the step is made all the same, in case writers never let up."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,21 +66,12 @@ async def open_generation(
 
 
 @asynccontextmanager
-async def open_following(
-    settings: Settings, on_batch: OnBatch | None = None
-) -> AsyncIterator[tuple[Embedder, Tokenizer, "EdgeStore"]]:
+async def _open_following(
+    rebuild: Rebuild, settings: Settings, on_batch: OnBatch | None = None
+) -> AsyncIterator[tuple[Embedder, Tokenizer, OpenStore]]:
     """The embedder of the settings and the index that it fills beside the one in use. Raises ConfigError."""
-    from rag.index.rebuild import open_next
-
-    config = _edge_of(settings)
     async with open_embedder(settings.embedder, settings.models_dir, on_batch) as (embedder, tokenizer):
-        store = await open_next(
-            settings.data_dir / INDEX,
-            embedder,
-            config=config,
-            fusion=settings.fusion,
-            fields=Fields(settings.fields),
-        )
+        store = await rebuild.open_next(embedder, settings.fusion, Fields(settings.fields))
         try:
             yield embedder, tokenizer, store
         finally:
@@ -94,72 +84,71 @@ def copying_indexer(embedder: Embedder, store: PassageStore, tokenizer: Tokenize
     return Indexer(embedder, store, tokenizer, let_in)
 
 
-class EdgeNursery:
-    """Where the next generation grows: beside the embedded index of the data folder."""
+class Nursery:
+    """Where the next generation grows, beside the index in use. See `rag.succession.Nursery`."""
 
     def __init__(self, settings: Settings, seen: Observation) -> None:
-        self._index = settings.data_dir / INDEX
+        self._rebuild = _rebuild(settings)
         self._seen = seen
+        self.optimize = self._rebuild.optimize
+        self.adopt = self._rebuild.adopt
+        self.outlast_writers = self._rebuild.outlast_writers
+        self.discard_previous = self._rebuild.discard_previous
 
     @asynccontextmanager
     async def opened(self, settings: Settings) -> AsyncIterator[Generation]:
-        """See `rag.succession.Nursery`. Raises ConfigError."""
-        async with open_following(settings, self._seen.batch) as (embedder, tokenizer, store):
+        """The next generation by those settings. Raises ConfigError."""
+        async with _open_following(self._rebuild, settings, self._seen.batch) as (embedder, tokenizer, store):
             named = self._seen.embedder(embedder, settings.embedder)
             async with open_generation((named, tokenizer), store, store.close, settings, self._seen) as generation:
                 yield generation
 
-    async def optimize(self) -> None:
-        """See `rag.succession.Nursery`. Raises Unavailable."""
-        from rag.index.rebuild import optimize_next
-
-        await optimize_next(self._index)
-
-    async def adopt(self) -> None:
-        """See `rag.succession.Nursery`; the present generation is kept to go back to."""
-        from rag.index.rebuild import adopt
-
-        await asyncio.to_thread(adopt, self._index)
-
-    async def discard_previous(self) -> None:
-        """See `rag.succession.Nursery`."""
-        from rag.index.rebuild import discard_previous
-
-        await asyncio.to_thread(discard_previous, self._index)
-
 
 @dataclass(frozen=True, kw_only=True)
-class Rebuild:
-    """An embedded index that no server holds, its successor, and the step over."""
+class Replacement:
+    """An index that no server of this folder holds, its successor, and how the one becomes the other."""
 
-    old: "EdgeStore"
-    new: "EdgeStore"
+    old: OpenStore
+    new: OpenStore
     indexer: Indexer
-    adopt: Callable[[], Awaitable[None]]
-    discard_previous: Callable[[], Awaitable[None]]
-    """To be called when both are closed."""
+    rebuild: Rebuild
 
 
 @asynccontextmanager
-async def open_rebuild(settings: Settings) -> AsyncIterator[Rebuild]:
+async def open_replacement(settings: Settings) -> AsyncIterator[Replacement]:
     """The index as it was built, and one beside it that is built with the present settings. Raises ConfigError."""
-    from rag.index.rebuild import adopt, discard_previous, open_as_built
-
-    async with open_following(settings) as (embedder, tokenizer, new), AsyncExitStack() as stack:
-        index = settings.data_dir / INDEX
-        old = await open_as_built(index, _edge_of(settings))
-        stack.push_async_callback(old.close)
-
-        async def step_over() -> None:
-            await new.optimize()
-            await asyncio.to_thread(adopt, index)
-
-        indexer = copying_indexer(embedder, new, tokenizer, settings.ingest)
-        discard = partial(asyncio.to_thread, discard_previous, index)
-        yield Rebuild(old=old, new=new, indexer=indexer, adopt=step_over, discard_previous=discard)
+    rebuild = _rebuild(settings)
+    async with _open_following(rebuild, settings) as (embedder, tokenizer, new):
+        old = await rebuild.open_present()
+        try:
+            indexer = copying_indexer(embedder, new, tokenizer, settings.ingest)
+            yield Replacement(old=old, new=new, indexer=indexer, rebuild=rebuild)
+        finally:
+            await old.close()
 
 
-def _edge_of(settings: Settings) -> EdgeConfig:
-    if not isinstance(settings.index, EdgeConfig):
-        raise ConfigError("only an embedded index is built anew; for a Qdrant server, ingest into another collection")
-    return settings.index
+async def replace_index(replacement: Replacement, copy: Copy, progress: Progress) -> Report:
+    """Copies until nothing is left to copy, steps over, and copies what other processes wrote until they saw it.
+
+    Where a document failed nothing has changed. Raises PermanentIngestError when that is one of the last.
+    """
+    total, new, rebuild = Report(), replacement.new, replacement.rebuild
+    for _ in range(MAX_PASSES):
+        report = await copy.catch_up(new, replacement.indexer, progress)
+        total.add(report)
+        if total.failed:
+            return total
+        if not (report.n_documents or report.deleted):
+            break
+    await new.optimize()
+    await rebuild.adopt()
+    if await rebuild.outlast_writers():
+        last = await copy.catch_up(new, replacement.indexer, progress)
+        total.add(last)
+        if last.failed:
+            raise PermanentIngestError(f"the new index is in use without {last.failed} documents: hand them in again")
+    return total
+
+
+def _rebuild(settings: Settings) -> Rebuild:
+    return rebuild_of(settings.index, settings.data_dir / INDEX)

@@ -23,15 +23,13 @@ from rag.base.deadline import Deadline
 from rag.base.errors import Conflict, GroundwireError, PermanentIngestError, for_the_log
 from rag.base.ports import PassageStore
 from rag.base.types import Candidate, Work
-from rag.generation import Generation, copying_indexer
+from rag.generation import MAX_PASSES, Generation, copying_indexer
 from rag.index.embedders.shared import SharedEmbedder
 from rag.pipeline.recent import DEPTH, Overlap, overlap
 from rag.pipeline.search import Searcher
 from rag.pipeline.space import Space
 from rag.settings import Settings
 
-MAX_PASSES: Final = 5
-"""Before writers are made to wait for the last one, in case they never let up."""
 TIMEOUT_S: Final = 60.0
 """For embedding the recent questions."""
 
@@ -68,7 +66,7 @@ class Standing(Struct, frozen=True, kw_only=True):
 
 
 class Nursery(Protocol):
-    """Where the next generation grows; `rag.generation` has the one for embedded indexes."""
+    """Where the next generation grows; `rag.generation` has the one in use."""
 
     def opened(self, settings: Settings) -> AbstractAsyncContextManager[Generation]:
         """The next generation by those settings, with what an earlier run left of it."""
@@ -80,6 +78,10 @@ class Nursery(Protocol):
 
     async def adopt(self) -> None:
         """Makes the next generation the one that is opened from now on."""
+        ...
+
+    async def outlast_writers(self) -> bool:
+        """Returns when no other process writes to the one before; whether any may have since `adopt`."""
         ...
 
     async def discard_previous(self) -> None:
@@ -179,6 +181,8 @@ class Succession:
                 await self._nursery.adopt()
                 space = self._step_over(following, wish.settings)
                 self._adopted.push_async_exit(opened.pop_all())
+        if await self._nursery.outlast_writers():
+            await self._catch_up(copy, following, wish)
         await space.left()
         await previous.retire()
         if not wish.keeps_previous:

@@ -123,10 +123,14 @@ class QdrantServer:
 
     def __init__(self) -> None:
         self.collections: dict[str, Collection] = {}
+        self.led_to: dict[str, str] = {}
 
     def routes(self) -> Iterator[web.RouteDef]:
         """Of the real API, the paths that are served."""
         here = "/collections/{name}"
+        yield web.get("/collections", self.list)
+        yield web.get("/aliases", self.aliases)
+        yield web.post("/collections/aliases", self.change_aliases)
         yield web.get(f"{here}/exists", self.exists)
         yield web.put(here, self.create)
         yield web.get(here, self.info)
@@ -135,8 +139,30 @@ class QdrantServer:
         yield web.post(f"{here}/points", self.retrieve)
         yield web.post(f"{here}/points/scroll", self.scroll)
         yield web.post(f"{here}/points/count", self.count)
+        yield web.post(f"{here}/facet", self.facet)
         yield web.post(f"{here}/points/batch", self.update)
         yield web.post(f"{here}/points/query/batch", self.query)
+
+    async def list(self, _: web.Request) -> web.Response:
+        return _result({"collections": [{"name": name} for name in self.collections]})
+
+    async def aliases(self, _: web.Request) -> web.Response:
+        told = [{"alias_name": alias, "collection_name": name} for alias, name in self.led_to.items()]
+        return _result({"aliases": told})
+
+    async def change_aliases(self, request: web.Request) -> web.Response:
+        asked = await _body(request, models.ChangeAliasesOperation)
+        led_to = dict(self.led_to)
+        for step in asked.actions:
+            if isinstance(step, models.DeleteAliasOperation):
+                del led_to[step.delete_alias.alias_name]
+            elif isinstance(step, models.CreateAliasOperation):
+                made = step.create_alias
+                if made.collection_name not in self.collections or made.alias_name in self.collections:
+                    return _refusal(409, f"Alias `{made.alias_name}` cannot be made!")
+                led_to[made.alias_name] = made.collection_name
+        self.led_to = led_to
+        return _result(True)
 
     async def exists(self, request: web.Request) -> web.Response:
         return _result({"exists": request.match_info["name"] in self.collections})
@@ -181,6 +207,10 @@ class QdrantServer:
         asked = await _body(request, models.CountRequest)
         return _result({"count": int(self._collection(request).count(asked.filter).count)})
 
+    async def facet(self, request: web.Request) -> web.Response:
+        asked = await _body(request, models.FacetRequest)
+        return _result(self._collection(request).facet(asked.key, asked.filter, asked.limit or 10))
+
     async def update(self, request: web.Request) -> web.Response:
         asked = await _body(request, models.UpdateOperations)
         self._collection(request).batch_update_points(asked.operations)
@@ -193,6 +223,7 @@ class QdrantServer:
 
     def _collection(self, request: web.Request) -> Collection:
         name = request.match_info["name"]
+        name = self.led_to.get(name, name)
         if name not in self.collections:
             raise web.HTTPNotFound(text=f"Collection `{name}` doesn't exist!")
         return self.collections[name]

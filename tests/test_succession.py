@@ -94,6 +94,9 @@ class Nursery:
     async def adopt(self) -> None:
         self.did.append("adopt")
 
+    async def outlast_writers(self) -> bool:
+        return False
+
     async def discard_previous(self) -> None:
         self.did.append("discard")
 

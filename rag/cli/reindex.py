@@ -111,20 +111,18 @@ async def _alone(settings: Settings, wanted: Wanted, *, quiet: bool) -> dict[str
     from rich.progress import Progress
 
     from ingest.reindex import Copy
-    from rag.generation import open_rebuild
+    from rag.generation import open_replacement, replace_index
     from rag.index.embedders.config import OnnxEmbedderConfig
 
     if wanted.embedder:
         settings = replace(settings, embedder=OnnxEmbedderConfig(model=wanted.embedder))
     with Progress(disable=quiet, transient=True, console=Console(stderr=True)) as progress:
-        async with open_rebuild(settings) as rebuild:
-            task = progress.add_task("copying", total=await rebuild.old.n_documents())
-            copy = Copy(rebuild.old, documents_per_s=wanted.documents_per_s)
-            report = await copy.catch_up(rebuild.new, rebuild.indexer, lambda _: progress.advance(task))
-            if not report.failed:
-                await rebuild.adopt()
+        async with open_replacement(settings) as replacement:
+            task = progress.add_task("copying", total=await replacement.old.n_documents())
+            copy = Copy(replacement.old, documents_per_s=wanted.documents_per_s)
+            report = await replace_index(replacement, copy, lambda _: progress.advance(task))
         if not report.failed and not wanted.keep_previous:
-            await rebuild.discard_previous()
+            await replacement.rebuild.discard_previous()
     reason = f"{report.failed} failed, the first because {report.failures[0].reason}" if report.failed else ""
     return {
         "state": "failed" if report.failed else "done",

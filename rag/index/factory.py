@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Protocol, assert_never
 
-from rag.base.ports import PassageStore
+from rag.base.ports import Embedder, PassageStore
 from rag.base.types import Access, Filters
 from rag.index.config import EdgeConfig, FusionConfig, QdrantConfig, StoreConfig
 from rag.index.filters import Fields
@@ -46,6 +46,57 @@ class Store(PassageStore, SearchesInBatches, Protocol):
         May stop the process for minutes: for a command after its last write, not for a running server.
         """
         ...
+
+
+class Rebuild(Protocol):
+    """An index built anew beside the one in use, and the step from one to the other."""
+
+    async def open_present(self) -> "OpenStore":
+        """The index in use as it was built, whatever the settings say now. Raises ConfigError, Unavailable."""
+        ...
+
+    async def open_next(self, embedder: Embedder, fusion: FusionConfig, fields: Fields) -> "OpenStore":
+        """The one that grows, with what an earlier run left of it; the one before is begun with if it is as wanted."""
+        ...
+
+    async def optimize(self) -> None:
+        """Builds the search index of the next one, which must be closed. Raises Unavailable."""
+        ...
+
+    async def adopt(self) -> None:
+        """Makes the next one the one that is opened from now on, in one step. The one before is kept."""
+        ...
+
+    async def outlast_writers(self) -> bool:
+        """Returns when no other process writes to the one before; whether any may have since the step."""
+        ...
+
+    async def discard_previous(self) -> None:
+        """Removes the one before, which must be closed."""
+        ...
+
+
+class OpenStore(Store, Protocol):
+    """A store that whoever opened it closes."""
+
+    async def close(self) -> None:
+        """Ends what is in hand and lets go of the index."""
+        ...
+
+
+def rebuild_of(config: StoreConfig, folder: Path) -> Rebuild:
+    """How the index that the settings name is built anew; `folder` is that of an embedded one."""
+    match config:
+        case EdgeConfig():
+            from rag.index.rebuild import EdgeRebuild
+
+            return EdgeRebuild(folder, config)
+        case QdrantConfig():
+            from rag.index.qdrant_rebuild import QdrantRebuild
+
+            return QdrantRebuild(config)
+        case _ as never:
+            assert_never(never)
 
 
 @asynccontextmanager

@@ -6,19 +6,17 @@ Payloads, vectors, filters and the order of operations are those of the embedded
 - A process that dies within a replacement leaves it to the next one that opens the collection to finish.
 - Two processes must not put the same document at the same time.
 - `epoch` counts the changes of this process only.
+- A store whose collection another process has replaced (`rag reindex`) goes on answering from it, and refuses writes.
 """
 
 import math
 import time
 from collections.abc import Collection, Sequence
-from functools import partial
 from typing import Final, Self
 
-import msgspec
 from qdrant_client import AsyncQdrantClient, models
 
-from rag.base.errors import BadDependency, ConfigError, DependencyError, GroundwireError
-from rag.base.ids import as_uuid, digest
+from rag.base.errors import ConfigError, DependencyError, GroundwireError, Unavailable
 from rag.base.ports import IndexedDocument, Page, Retrieval, Vectors
 from rag.base.types import Access, DocumentRecord, Filters, Passage
 from rag.index.bm25 import Bm25Encoder
@@ -40,10 +38,9 @@ from rag.index.payload import (
     versions_to_replace,
 )
 from rag.index.qdrant_calls import Calls
+from rag.index.qdrant_collections import IN_MEMORY, Collections
 from rag.index.qdrant_points import (
     chunk_points,
-    new_collection,
-    payload_indexes,
     query,
     read_point,
     record_point,
@@ -51,12 +48,8 @@ from rag.index.qdrant_points import (
 )
 from rag.index.selection import DOCUMENTS, UNFINISHED, OneOf, Selection, chunks_of, other_chunks_of, selected
 
-IN_MEMORY: Final = ":memory:"
-"""As a url: qdrant-client's own store in this process, for tests."""
-
 _PAGE: Final = 256
 _MAX_TENANTS: Final = 100_000
-_MANIFEST: Final = as_uuid(digest("manifest"))
 
 
 class QdrantStore:
@@ -64,28 +57,36 @@ class QdrantStore:
 
     def __init__(self, client: AsyncQdrantClient, config: QdrantConfig, hybrid: Hybrid) -> None:
         self._client = client
-        self._config = config
         self._collection = config.collection
         self._hybrid = hybrid
         self._calls = Calls(config.timeout_s)
+        self.collections = Collections(client, config, self._calls)
+        self._was_in_use = False
         self._epoch = time.time_ns()
         self.name = f"qdrant/{hybrid.fusion.kind}"
 
     @classmethod
     async def open(
-        cls, config: QdrantConfig, *, fusion: FusionConfig, fields: Fields, embedder_name: str, dimension: int
+        cls,
+        config: QdrantConfig,
+        *,
+        fusion: FusionConfig,
+        fields: Fields,
+        embedder_name: str,
+        dimension: int,
+        grows: bool = False,
     ) -> Self:
-        """Opens the collection, made when missing, and finishes replacements that a crash left half done.
+        """Opens the collection in use, made when missing, and finishes replacements that a crash left half done.
+
+        One that `grows` is another: the one that may be in use next, with what an earlier run left of it.
 
         Raises ConfigError when it was built with another embedder, and as `Calls.make` does.
         """
         hybrid = Hybrid(fields, fusion, Bm25Encoder(config.bm25), dimension)
-        store = cls(_client(config), config, hybrid)
+        store = cls(connected(config), config, hybrid)
+        wanted = Manifest(embedder=embedder_name, dimension=dimension, bm25=config.bm25, fields=fields.declared)
         try:
-            await store._prepare(
-                Manifest(embedder=embedder_name, dimension=dimension, bm25=config.bm25, fields=fields.declared),
-                in_memory=config.url == IN_MEMORY,
-            )
+            await store._prepare(wanted, grows=grows)
         except BaseException:
             await store.close()
             raise
@@ -115,6 +116,7 @@ class QdrantStore:
             for page in pages:
                 await self._update(_upsert(page))
             replaced = await self._versions_to_replace([document.record for document in group])
+            await self._require_in_use()
             records = [record_point(document, replaced.get(document.record.id, ())) for document in group]
             await self._update(_upsert([*rest, *records]), _clearing(group), *_settling(replaced))
             self._epoch += 1
@@ -123,6 +125,7 @@ class QdrantStore:
         """As the port says."""
         n_documents = await self.count(access, filters)
         if n_documents:
+            await self._require_in_use()
             await self._update(_delete(server_filter(selected(access, filters, self._hybrid.fields))))
             self._epoch += 1
         return n_documents
@@ -207,35 +210,32 @@ class QdrantStore:
         found = await self._calls.make(lambda: self._client.retrieve(self._collection, list(points)))
         return {identifier_of(one.id): read_passage(identifier_of(one.id), one.payload or {}) for one in found}
 
-    async def _prepare(self, wanted: Manifest, *, in_memory: bool) -> None:
-        client, name = self._client, self._collection
-        if not await self._calls.make(lambda: client.collection_exists(name)):
-            await self._create(wanted.dimension)
-        await self._check(wanted)
-        if not in_memory:  # the in-memory store has no indexes, and says so with a warning
-            present = (await self._calls.make(lambda: client.get_collection(name))).payload_schema
-            for path, schema in payload_indexes(self._hybrid.fields.stored).items():
-                if path not in present:
-                    await self._calls.make(partial(client.create_payload_index, name, path, schema))
+    async def _prepare(self, wanted: Manifest, *, grows: bool = False) -> None:
+        used = None if grows else await self.collections.in_use()
+        if grows:
+            self._collection = await self.collections.following(wanted)
+        else:
+            self._collection = used or await self.collections.first()
+        await self.collections.make(self._collection, wanted.dimension, self._hybrid.fields.stored)
+        built = await self.collections.manifest(self._collection)
+        if built is not None:
+            built.require_same_build(wanted, f"the collection '{self._collection}'")
+        await self.collections.stamp(self._collection, wanted)
+        if not grows and used is None:
+            await self.adopt()
+        self._was_in_use = not grows
         await self._roll_forward()
 
-    async def _create(self, dimension: int) -> None:
-        wanted = new_collection(self._config, dimension)
-        try:
-            await self._calls.make(lambda: self._client.create_collection(self._collection, **wanted))
-        except BadDependency:
-            # Another process may have made it at the same moment.
-            if not await self._calls.make(lambda: self._client.collection_exists(self._collection)):
-                raise
+    async def adopt(self) -> None:
+        """Makes this collection the one that is opened from now on."""
+        await self.collections.adopt(self._collection)
 
-    async def _check(self, wanted: Manifest) -> None:
-        """Compares with the manifest, which is a point that no selection finds because it has no tenant."""
-        found = await self._calls.make(lambda: self._client.retrieve(self._collection, [_MANIFEST]))
-        if found:
-            manifest = msgspec.convert((found[0].payload or {})["manifest"], Manifest)
-            manifest.require_same_build(wanted, f"the collection '{self._collection}'")
-        point = models.PointStruct(id=_MANIFEST, vector={}, payload={"manifest": msgspec.to_builtins(wanted)})
-        await self._update(_upsert([point]))
+    async def _require_in_use(self) -> None:
+        """Raises Unavailable once another collection is in use in place of this one: what is put here would be lost."""
+        if await self.collections.in_use() == self._collection:
+            self._was_in_use = True
+        elif self._was_in_use:
+            raise Unavailable("the index was built anew elsewhere; start this process again with the settings of that")
 
     async def _roll_forward(self) -> None:
         unfinished = server_filter(UNFINISHED)
@@ -269,7 +269,8 @@ class QdrantStore:
         await self._calls.make(lambda: self._client.batch_update_points(self._collection, operations, wait=True))
 
 
-def _client(config: QdrantConfig) -> AsyncQdrantClient:
+def connected(config: QdrantConfig) -> AsyncQdrantClient:
+    """A client of the server. Raises ConfigError for a url that is none."""
     if config.url == IN_MEMORY:
         return AsyncQdrantClient(IN_MEMORY)
     try:

@@ -86,6 +86,38 @@ async def optimize_next(index: Path) -> None:
         raise Unavailable(f"building the search index of the next index ended with {code}; the log says why")
 
 
+class EdgeRebuild:
+    """See `rag.index.factory.Rebuild`. Nobody else writes: the folder is open in this process only."""
+
+    def __init__(self, index: Path, config: EdgeConfig) -> None:
+        self._index = index
+        self._config = config
+
+    async def open_present(self) -> EdgeStore:
+        """The index as its own manifest says, whatever the settings say now."""
+        return await open_as_built(self._index, self._config)
+
+    async def open_next(self, embedder: Embedder, fusion: FusionConfig, fields: Fields) -> EdgeStore:
+        """The index that grows beside it."""
+        return await open_next(self._index, embedder, config=self._config, fusion=fusion, fields=fields)
+
+    async def optimize(self) -> None:
+        """Builds the search index of the next one, which must be closed."""
+        await optimize_next(self._index)
+
+    async def adopt(self) -> None:
+        """Puts the next index in the place of the one in use; both may be open."""
+        await asyncio.to_thread(adopt, self._index)
+
+    async def outlast_writers(self) -> bool:
+        """Nobody to wait for."""
+        return False
+
+    async def discard_previous(self) -> None:
+        """Removes the index that is kept to go back to, which must be closed."""
+        await asyncio.to_thread(discard_previous, self._index)
+
+
 def adopt(index: Path) -> None:
     """Puts the next index in the place of the one in use, by all the steps of `adoption`. Both may be open."""
     for _ in adoption(index):

@@ -66,7 +66,7 @@ async def qdrant_store(url: str) -> AsyncIterator[Store]:
     try:
         yield store
     finally:
-        await store._client.delete_collection(config.collection)
+        await store.collections.drop(store._collection)
         await store.close()
 
 

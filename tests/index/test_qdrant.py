@@ -39,7 +39,7 @@ MANIFEST = Manifest(embedder=EMBEDDER.name, dimension=DIMENSION, bm25=CONFIG.bm2
 async def opened(client: AsyncQdrantClient, manifest: Manifest = MANIFEST) -> QdrantStore:
     """A store as `open` makes it, over a client whose memory outlives it."""
     store = QdrantStore(client, CONFIG, HYBRID)
-    await store._prepare(manifest, in_memory=True)
+    await store._prepare(manifest)
     return store
 
 
