@@ -12,7 +12,15 @@ from rag.infer.single_flight import SingleFlight
 from rag.infer.turns import BatchLimits
 from rag.telemetry.report import BatchReport
 
-STORE_BATCH = BatchLimits(max_items=16, interactive_tokens=16, bulk_tokens=16, credit_tokens=16, queue_tokens=4_096)
+STORE_BATCH = BatchLimits(
+    max_items=16,
+    interactive_tokens=16,
+    bulk_tokens=16,
+    credit_tokens=16,
+    n_for_quiet=1,
+    n_told_at_once=4,
+    queue_tokens=4_096,
+)
 """A question counts as one token here: the store's cost does not depend on its length. Of 16 together each takes 1.1 ms
 of CPU, of 64 as much, of 8 some 8 % more; and whoever comes next waits for all of them (2 cores, 2026-11)."""
 

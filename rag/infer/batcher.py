@@ -15,6 +15,7 @@ from rag.base.deadline import Clock
 from rag.base.errors import DeadlineExceeded, GroundwireError, Overloaded, Unavailable
 from rag.base.types import Lane, Work
 from rag.infer.service_time import Load, ServiceTime, start_after
+from rag.infer.shares import Shares
 from rag.infer.timing import Timing
 from rag.infer.turns import BatchLimits, Ticket, take_batch
 from rag.telemetry import attributes, spans
@@ -78,6 +79,7 @@ class Batcher(Generic[Item, Result]):
         self._scheduled = False
         self._closed = False
         self._service_time = ServiceTime()
+        self._shares = Shares()
 
     async def submit(self, item: Item, n_tokens: int, work: Work) -> tuple[Result, Timing]:
         """The result for one item. Raises Overloaded, DeadlineExceeded, Unavailable, or what `run` raised for it."""
@@ -138,11 +140,13 @@ class Batcher(Generic[Item, Result]):
                 f"the {self._name} queue is full ({queued} of {self._limits.queue_tokens} tokens wait)",
                 retry_after_s=max(1, math.ceil(self.predicted_wait_s(work.lane))),
             )
+        now_s = self._clock()
+        is_quiet = work.lane == "interactive" and self._shares.asks_for_little(work.tenant, n_tokens, now_s)
         waiters = []
         for item, n in items:
             turn = max(self._virtual_s - self._limits.credit_tokens, self._turns.get(work.tenant, 0.0))
             self._turns[work.tenant] = turn + n
-            ticket = Ticket(n, work.lane, turn, self._clock())
+            ticket = Ticket(n, work.lane, turn, now_s, is_quiet)
             waiters.append(_Waiter[Item, Result](item, ticket, work))
             self._queued[work.lane].add(n)
         self._waiting.extend(waiters)
@@ -176,6 +180,8 @@ class Batcher(Generic[Item, Result]):
 
     def _places(self) -> int:
         """How many batches may run now."""
+        if any(waiter.ticket.is_quiet for waiter in self._waiting):
+            return self._limits.n_parallel + self._limits.n_for_quiet
         n_tokens = sum(load.n_tokens for load in self._queued.values())
         gathers = n_tokens < self._limits.beside_tokens
         return (
@@ -258,15 +264,24 @@ class Batcher(Generic[Item, Result]):
         self, batch: list[_Waiter[Item, Result]], results: Sequence[Result | BaseException], started_s: float
     ) -> None:
         ran_s = self._clock() - started_s
+        told = []
         for waiter, result in zip(batch, results, strict=True):
+            timing = Timing(queued_s=started_s - waiter.ticket.enqueued_s, ran_s=ran_s, batch_size=len(batch))
+            told.append((waiter, result, timing))
+        self._tell(told)
+
+    def _tell(self, told: Sequence[tuple[_Waiter[Item, Result], Result | BaseException, Timing]]) -> None:
+        """Lets the callers go on, some in this turn of the loop and the rest in the next ones."""
+        at_once = self._limits.n_told_at_once
+        for waiter, result, timing in told[:at_once]:
             if waiter.future.done():
                 continue
             if isinstance(result, BaseException):
                 waiter.future.set_exception(result)
             else:
-                queued_s = started_s - waiter.ticket.enqueued_s
-                timing = Timing(queued_s=queued_s, ran_s=ran_s, batch_size=len(batch))
                 waiter.future.set_result((result, timing))
+        if len(told) > at_once:
+            asyncio.get_running_loop().call_soon(self._tell, told[at_once:])
 
     def _report(self, batch: list[_Waiter[Item, Result]], started_s: float, *, failed: bool, span: Span | None) -> None:
         report = BatchReport(

@@ -29,6 +29,10 @@ class BatchLimits(Struct, frozen=True, kw_only=True):
     turns from its first item on, it would get half of the backend while it could have all for a moment."""
     beside_tokens: int = 0
     """What must wait for a batch to start beside an interactive one: less is cheaper together, after that one."""
+    n_for_quiet: int = 0
+    """How many more batches may run for tenants that ask for little: beside the others, not after them."""
+    n_told_at_once: int = 64
+    """How many callers go on in one turn of the event loop: others get theirs in between."""
     queue_tokens: int = 200_000
     """Per lane, so that ingestion never fills the queue of those who ask."""
 
@@ -40,23 +44,28 @@ class Ticket(Struct, frozen=True):
     lane: Lane
     turn: float
     enqueued_s: float
+    is_quiet: bool = False
+    """Whether its tenant asks for much less than its share."""
 
 
 def take_batch(waiting: Sequence[Ticket], now_s: float, limits: BatchLimits) -> list[int]:
     """The indices of the items that run next, in the order in which they should run.
 
-    The head is the oldest item past its age bound, else the interactive item whose tenant has had the least, else the
-    bulk one. Others of its lane join in the same order while the budget holds and, where rows are padded, while
-    padding wastes at most `max_pad_waste` of the batch. An item over the budget runs alone.
+    The head is the oldest item past its age bound, else the interactive item whose tenant has had the least, those of
+    quiet tenants first, else the bulk one. Others of its kind join in the same order while the budget holds and, where
+    rows are padded, while padding wastes at most `max_pad_waste` of the batch: a run takes as long as all that is in
+    it, so quiet tenants have theirs to themselves. An item over the budget runs alone.
     """
     if not waiting:
         return []
 
-    def order(index: int) -> tuple[bool, bool, float, float]:
+    def order(index: int) -> tuple[bool, bool, bool, float, float]:
         ticket = waiting[index]
         bound_s = limits.max_bulk_age_s if ticket.lane == "bulk" else limits.max_age_s
         fresh = now_s - ticket.enqueued_s < bound_s
-        return (fresh, ticket.lane == "bulk" and fresh, ticket.turn if fresh else 0.0, ticket.enqueued_s)
+        if not fresh:
+            return (False, False, False, 0.0, ticket.enqueued_s)
+        return (True, ticket.lane == "bulk", not ticket.is_quiet, ticket.turn, ticket.enqueued_s)
 
     ranked = sorted(range(len(waiting)), key=order)
     head = waiting[ranked[0]]
@@ -70,7 +79,8 @@ def take_batch(waiting: Sequence[Ticket], now_s: float, limits: BatchLimits) -> 
         grown, summed = max(longest, ticket.n_tokens), total + ticket.n_tokens
         cost = grown * (len(batch) + 1) if limits.padded else summed
         wasteful = limits.padded and cost - summed > limits.max_pad_waste * cost
-        if ticket.lane == head.lane and cost <= budget and not wasteful:
+        is_alike = ticket.lane == head.lane and ticket.is_quiet == head.is_quiet
+        if is_alike and cost <= budget and not wasteful:
             batch.append(index)
             longest, total = grown, summed
     return batch

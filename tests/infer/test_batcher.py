@@ -24,6 +24,7 @@ tickets = st.builds(
     st.sampled_from(["interactive", "bulk"]),
     st.floats(0, 1000),
     st.floats(0, 10),
+    st.booleans(),
 )
 
 
@@ -36,7 +37,7 @@ def test_a_batch_holds_its_budget_and_never_repeats_an_item(waiting: list[Ticket
     if len(batch) > 1:
         budget = LIMITS.bulk_tokens if batch[0].lane == "bulk" else LIMITS.interactive_tokens
         assert sum(ticket.n_tokens for ticket in batch) <= budget
-        assert len({ticket.lane for ticket in batch}) == 1
+        assert len({(ticket.lane, ticket.is_quiet) for ticket in batch}) == 1
 
 
 @given(st.lists(tickets, max_size=40), st.floats(0, 12))
@@ -59,7 +60,8 @@ def test_the_head_is_the_oldest_past_its_age_else_the_one_whose_tenant_had_least
         assert head.enqueued_s == min(ticket.enqueued_s for ticket in aged)
         return
     interactive = [ticket for ticket in waiting if ticket.lane == "interactive"]
-    assert head.turn == min(ticket.turn for ticket in interactive or waiting)
+    quiet = [ticket for ticket in interactive or waiting if ticket.is_quiet]
+    assert head.turn == min(ticket.turn for ticket in quiet or interactive or waiting)
     assert head.lane == ("interactive" if interactive else "bulk")
 
 
@@ -125,6 +127,19 @@ async def test_a_second_batch_starts_beside_questions_when_enough_wait_for_it() 
     assert backend.batches == [[1], [2, 3, 4]]
     backend.gate.set()
     await asyncio.gather(*asked)
+    await batcher.aclose()
+
+
+async def test_callers_are_told_a_few_at_a_time() -> None:
+    backend = Backend()
+    batcher = Batcher("test", backend.run, limits=BatchLimits(n_told_at_once=2))
+    asked = [asyncio.create_task(batcher.submit(n, 1, work())) for n in range(5)]
+    told = []
+    while not all(one.done() for one in asked):
+        await asyncio.sleep(0)
+        told.append(sum(one.done() for one in asked))
+    assert set(told) == {0, 2, 4, 5}
+    assert [(await one)[0] for one in asked] == [0, 2, 4, 6, 8]
     await batcher.aclose()
 
 

@@ -1,6 +1,7 @@
 """The batcher in simulated time, under whatever comes."""
 
 import asyncio
+import random
 from collections.abc import Sequence
 
 import pytest
@@ -41,13 +42,14 @@ class Item(Struct, frozen=True, eq=False):
 class Backend:
     """Takes a fixed time for a batch and some for each token; a poisoned item fails its batch. Notes what it ran."""
 
-    def __init__(self, poison: Item | None = None) -> None:
+    def __init__(self, poison: Item | None = None, *, fixed_s: float = FIXED_S) -> None:
         self.poison = poison
+        self.fixed_s = fixed_s
         self.runs: list[tuple[float, float, list[Item]]] = []
 
     async def run(self, items: list[Item]) -> Sequence[int]:
         began_s = now_s()
-        await asyncio.sleep(FIXED_S + PER_TOKEN_S * sum(item.n_tokens for item in items))
+        await asyncio.sleep(self.fixed_s + PER_TOKEN_S * sum(item.n_tokens for item in items))
         self.runs.append((began_s, now_s(), items))
         if self.poison in items:
             raise ValueError("poison")
@@ -158,6 +160,28 @@ def test_nothing_starves(lane: Lane) -> None:
     *_, outcome = simulate(played([*stream, waiter], backend, BatchLimits(interactive_tokens=60, bulk_tokens=30)))
     bound_s = BatchLimits().max_bulk_age_s if lane == "bulk" else 0.1
     assert backend.began(outcome.items[0]) - 0.5 <= bound_s + 0.2
+
+
+@pytest.mark.parametrize("load", [0.5, 0.8, 2.0])
+def test_few_questions_are_hardly_slower_beside_very_many(load: float) -> None:
+    """A twentieth of all questions, at random times, to a store that takes 1 ms and 1 ms for each of at most 16."""
+    chance = random.Random(1)
+    limits = BatchLimits(max_items=16, interactive_tokens=16, credit_tokens=16, n_for_quiet=1)
+    per_s = load * 16 / 0.017
+
+    def arrivals(tenant: str, share: float) -> list[Call]:
+        at_s, found = 0.0, []
+        while (at_s := at_s + chance.expovariate(share * per_s)) < 6:
+            found.append(Call(at_s, tenant, "interactive", (1,), 0.5))
+        return found
+
+    def p95_s(calls: list[Call]) -> float:
+        outcomes = simulate(played(calls, Backend(fixed_s=0.001), limits))
+        waited = sorted(one.ended_s - one.call.at_s for one in outcomes if one.call.tenant == "few")
+        return waited[int(0.95 * len(waited))]
+
+    few, many = arrivals("few", 0.05), arrivals("many", 0.95)
+    assert p95_s(sorted([*few, *many], key=lambda call: call.at_s)) <= 1.5 * p95_s(few)
 
 
 def test_a_quiet_tenant_is_hardly_slower_beside_one_with_nearly_all_of_the_load() -> None:
