@@ -168,7 +168,7 @@ async def open_services(
             library=succession.library,
             desk=await enter(open_desk(settings, succession.library)),
             succession=succession,
-            backups=Backups(settings.data_dir, succession.library.still),
+            backups=Backups(settings, succession.library.still),
             cache=answering.kept.desk,
             replies=answering.kept.replies,
             parsers=await enter(ParserPool(settings.ingest)),

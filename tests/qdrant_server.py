@@ -8,6 +8,7 @@ server indexes, replicates or survives. Where QDRANT_URL is set, tests take that
 """
 
 import json
+import pickle
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -124,6 +125,7 @@ class QdrantServer:
     def __init__(self) -> None:
         self.collections: dict[str, Collection] = {}
         self.led_to: dict[str, str] = {}
+        self.snapshots: dict[str, bytes] = {}
 
     def routes(self) -> Iterator[web.RouteDef]:
         """Of the real API, the paths that are served."""
@@ -136,6 +138,11 @@ class QdrantServer:
         yield web.get(here, self.info)
         yield web.delete(here, self.drop)
         yield web.put(f"{here}/index", self.create_index)
+        yield web.get("/cluster", self.cluster)
+        yield web.post(f"{here}/snapshots", self.snapshot)
+        yield web.get(f"{here}/snapshots/{{snapshot}}", self.send_snapshot)
+        yield web.delete(f"{here}/snapshots/{{snapshot}}", self.drop_snapshot)
+        yield web.post(f"{here}/snapshots/upload", self.recover)
         yield web.post(f"{here}/points", self.retrieve)
         yield web.post(f"{here}/points/scroll", self.scroll)
         yield web.post(f"{here}/points/count", self.count)
@@ -180,6 +187,26 @@ class QdrantServer:
     async def info(self, request: web.Request) -> web.Response:
         collection = self._collection(request)
         return _result(collection.info().model_copy(update={"payload_schema": collection.schema}))
+
+    async def cluster(self, _: web.Request) -> web.Response:
+        return _result({"status": "disabled"})
+
+    async def snapshot(self, request: web.Request) -> web.Response:
+        name = f"{request.match_info['name']}-{len(self.snapshots)}.snapshot"
+        self.snapshots[name] = pickle.dumps(self._collection(request))
+        return _result({"name": name, "size": len(self.snapshots[name])})
+
+    async def send_snapshot(self, request: web.Request) -> web.Response:
+        return web.Response(body=self.snapshots[request.match_info["snapshot"]])
+
+    async def drop_snapshot(self, request: web.Request) -> web.Response:
+        return _result(self.snapshots.pop(request.match_info["snapshot"], None) is not None)
+
+    async def recover(self, request: web.Request) -> web.Response:
+        part = (await request.post())["snapshot"]
+        assert isinstance(part, web.FileField)
+        self.collections[request.match_info["name"]] = pickle.loads(part.file.read())
+        return _result(True)
 
     async def create_index(self, request: web.Request) -> web.Response:
         asked = await request.json()

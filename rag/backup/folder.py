@@ -1,4 +1,4 @@
-"""What of a data folder a backup holds, by name. Sessions, answers that are kept, and tokens are not in it."""
+"""What of a data folder a backup holds, by name. Answers that are kept, and tokens, are not in it."""
 
 from pathlib import Path
 from typing import Final
@@ -13,6 +13,8 @@ from rag.settings import MODELS
 DATABASES: Final = (RECORDS, LEDGER, SOURCES)
 FOLDERS: Final = (INDEX, MODELS)
 KEPT: Final = frozenset({*DATABASES, *FOLDERS})
+SNAPSHOT: Final = "collection.snapshot"
+"""The index of a Qdrant server, which a backup holds beside what it holds of the folder."""
 
 _BESIDE: Final = ("", "-wal", "-shm")
 """A SQLite file, and what SQLite keeps beside it, which must never meet another file of that name."""

@@ -4,6 +4,7 @@ The archive is unpacked beside what is there. Renaming that one folder to `resto
 changed, and from then on whoever opens the data folder first moves the parts into their places, or the rest of them.
 """
 
+import asyncio
 import fcntl
 import os
 import shutil
@@ -13,40 +14,63 @@ from pathlib import Path
 from typing import Final
 
 from rag.backup.archive import Contents, read_contents, unpack
-from rag.backup.folder import KEPT, files_of, forgotten, present
-from rag.base.errors import Conflict
+from rag.backup.folder import KEPT, SNAPSHOT, files_of, forgotten, present
+from rag.base.errors import ConfigError, Conflict
 from rag.base.folders import private_folder
+from rag.index.config import EdgeConfig, StoreConfig
+from rag.settings import Settings
 
 DRAFT: Final = "restoring"
 READY: Final = "restored"
 
 
-def restore(archive: Path, data_dir: Path, *, force: bool) -> Contents:
-    """Puts what the archive holds into the data folder, which no process may have open.
+async def restore(archive: Path, settings: Settings, *, force: bool) -> Contents:
+    """Puts what the archive holds into the data folder, which no process may have open, and onto the Qdrant server.
 
-    Raises Conflict when there is something already, unless `force` says that it may go, and as `unpack`.
+    Raises Conflict when there is something already, unless `force` says that it may go, ConfigError when the index is
+    not of the kind that the settings say, and as `unpack` and `load_snapshot`.
     """
+    data_dir = settings.data_dir
     if (found := present(data_dir)) and not force:
         raise Conflict(f"{data_dir} holds something already ({', '.join(found)}); name another folder, or use --force")
     private_folder(data_dir)
-    contents = prepare(archive, data_dir)
-    complete(data_dir)
+    contents = await asyncio.to_thread(prepare, archive, data_dir)
+    snapshot = data_dir / DRAFT / SNAPSHOT
+    try:
+        if snapshot.exists():
+            await _load(settings.index, snapshot, force=force)
+            snapshot.unlink()
+        make_ready(data_dir)
+    finally:
+        shutil.rmtree(data_dir / DRAFT, ignore_errors=True)
+    await asyncio.to_thread(complete, data_dir)
     return contents
 
 
+async def _load(config: StoreConfig, snapshot: Path, *, force: bool) -> None:
+    if isinstance(config, EdgeConfig):
+        raise ConfigError("the backup holds an index of a Qdrant server; set index.kind = 'qdrant'", path="index.kind")
+    from rag.index.qdrant_snapshot import load_snapshot
+
+    await load_snapshot(config, snapshot, force=force)
+
+
 def prepare(archive: Path, data_dir: Path) -> Contents:
-    """Unpacks the archive into the data folder and has it wait for `complete`. Raises as `unpack`."""
+    """Unpacks the archive beside what the data folder holds. Raises as `unpack`."""
     draft = data_dir / DRAFT
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(mode=0o700)
     try:
-        contents = unpack(archive, draft, KEPT)
+        return unpack(archive, draft, KEPT | {SNAPSHOT})
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise
-    draft.rename(data_dir / READY)
+
+
+def make_ready(data_dir: Path) -> None:
+    """The step: from here on what was unpacked is what the data folder holds, as soon as `complete` has ended."""
+    (data_dir / DRAFT).rename(data_dir / READY)
     _flush(data_dir)
-    return contents
 
 
 def complete(data_dir: Path) -> None:

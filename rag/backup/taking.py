@@ -8,18 +8,19 @@ from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final
+from typing import Final, assert_never
 from uuid import uuid4
 
 from msgspec import Struct
 
 from rag.backup.archive import ArchiveWriter, Contents
-from rag.backup.folder import DATABASES
+from rag.backup.folder import DATABASES, SNAPSHOT
 from rag.base.errors import Conflict, Unavailable
 from rag.base.folders import private_folder
+from rag.index.config import EdgeConfig, QdrantConfig
 from rag.index.factory import INDEX
 from rag.index.manifest import MANIFEST, read_manifest
-from rag.settings import MODELS
+from rag.settings import MODELS, Settings
 
 OUTBOX: Final = "backups"
 """The folder within the data folder where an archive waits until it is fetched."""
@@ -41,16 +42,18 @@ class Taken(Struct, frozen=True, kw_only=True):
 class Backups:
     """Takes backups of one data folder, one at a time. For one event loop."""
 
-    def __init__(self, data_dir: Path, still: Still) -> None:
-        self._data_dir = data_dir
+    def __init__(self, settings: Settings, still: Still) -> None:
+        self._data_dir = settings.data_dir
+        self._index = settings.index
         self._still = still
         self._taking = asyncio.Lock()
 
     async def take(self) -> Taken:
         """An archive of everything as it is now; an earlier one that nobody fetched is removed.
 
-        Those who write to the index wait while it is copied; the databases are copied as of one moment each.
-        Raises Conflict while another is being taken, and Unavailable when the disk is full.
+        Those who write to an embedded index wait while it is copied, a Qdrant server makes a snapshot of its own, and
+        databases are copied as of one moment each. Raises Conflict while another is being taken, Unavailable when the
+        disk is full, and as `save_snapshot` does.
         """
         if self._taking.locked():
             raise Conflict("a backup is being taken already; wait for it")
@@ -63,8 +66,7 @@ class Backups:
     async def _taken(self, file: Path) -> Taken:
         await asyncio.to_thread(_clear, file.parent)
         with ArchiveWriter.opened(file) as archive:
-            async with self._still():
-                await asyncio.to_thread(_add_index, archive, self._data_dir / INDEX)
+            await self._add_index(archive, file.with_suffix(".snapshot"))
             contents = await asyncio.to_thread(_add_rest, archive, self._data_dir)
         return Taken(
             file=f"{OUTBOX}/{file.name}",
@@ -74,13 +76,29 @@ class Backups:
             bytes=contents.n_bytes,
         )
 
+    async def _add_index(self, archive: ArchiveWriter, passing: Path) -> None:
+        match self._index:
+            case EdgeConfig():
+                async with self._still():
+                    await asyncio.to_thread(_add_embedded, archive, self._data_dir / INDEX)
+            case QdrantConfig():
+                from rag.index.qdrant_snapshot import save_snapshot
+
+                try:
+                    if await save_snapshot(self._index, passing):
+                        await asyncio.to_thread(archive.add, passing, SNAPSHOT)
+                finally:
+                    await asyncio.to_thread(passing.unlink, missing_ok=True)
+            case _ as never:
+                assert_never(never)
+
 
 def _clear(outbox: Path) -> None:
     shutil.rmtree(outbox, ignore_errors=True)
     private_folder(outbox)
 
 
-def _add_index(archive: ArchiveWriter, index: Path) -> None:
+def _add_embedded(archive: ArchiveWriter, index: Path) -> None:
     """The shard that is in use; one that grows beside it, or is kept to go back to, can be built again."""
     manifest = read_manifest(index / MANIFEST)
     if manifest is not None:

@@ -64,14 +64,14 @@ async def _served(state: "ServerState") -> dict[str, Any]:
 async def _alone(settings: Settings) -> dict[str, Any]:
     from rag.backup.taking import Backups
 
-    taken = await Backups(settings.data_dir, lambda: _held(settings)).take()
+    taken = await Backups(settings, lambda: _held(settings)).take()
     told: dict[str, Any] = msgspec.to_builtins(taken)
     return told
 
 
 @asynccontextmanager
 async def _held(settings: Settings) -> AsyncIterator[None]:
-    """Keeps other processes out of an embedded index. Raises ConfigError while one is in it."""
+    """Keeps other processes out of an embedded index, if there is one. Raises ConfigError while one is in it."""
     from rag.index.config import EdgeConfig
     from rag.index.factory import INDEX
     from rag.index.manifest import MANIFEST

@@ -34,7 +34,7 @@ async def _restore(settings: Settings, file: Path, *, force: bool, as_json: bool
     if state := await running_server(settings.data_dir):
         raise ConfigError(f"the server at {state.url} has {settings.data_dir} open; stop it first")
     require_unused(settings.data_dir / INDEX)
-    contents = restore(file, settings.data_dir, force=force)
+    contents = await restore(file, settings, force=force)
     if as_json:
         told = {"version": contents.version, "made_at": contents.made_at, "files": len(contents.files)}
         click.echo(msgspec.json.encode({**told, "bytes": contents.n_bytes}))

@@ -64,17 +64,22 @@ def failure_of(error: Exception) -> DependencyError:
     if isinstance(error, grpc.aio.AioRpcError):
         if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
             return DeadlineExceeded("Qdrant did not answer in time")
-        return _status_failure(error.code(), error.code().name)
+        return _refusal(error.code(), error.code().name)
     if isinstance(error, UnexpectedResponse):
-        return _status_failure(error.status_code, f"HTTP {error.status_code}")
+        return _refusal(error.status_code, f"HTTP {error.status_code}")
     if isinstance(error, ResourceExhaustedResponse):
         return Unavailable("Qdrant has no capacity now")
     if isinstance(error, ResponseHandlingException):
-        return _transport_failure(error.source)
+        return transport_failure(error.source)
     return BadDependency(f"Qdrant's client failed: {type(error).__name__}")
 
 
-def _status_failure(status: object, name: str) -> DependencyError:
+def status_failure(status: int) -> DependencyError:
+    """What an HTTP status means to us."""
+    return _refusal(status, f"HTTP {status}")
+
+
+def _refusal(status: object, name: str) -> DependencyError:
     if status in _TRANSIENT:
         return Unavailable(f"Qdrant is not available ({name}); check its url and that it runs")
     if status in _REFUSED:
@@ -82,7 +87,8 @@ def _status_failure(status: object, name: str) -> DependencyError:
     return BadDependency(f"Qdrant answered with an error ({name}); the log says more")
 
 
-def _transport_failure(source: Exception) -> DependencyError:
+def transport_failure(source: Exception) -> DependencyError:
+    """What it means to us that there was no answer, or none that could be read."""
     if isinstance(source, httpx.TimeoutException):
         return DeadlineExceeded("Qdrant did not answer in time")
     if isinstance(source, httpx.TransportError):

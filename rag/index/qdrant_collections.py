@@ -64,7 +64,11 @@ class Collections:
                     found = name
                 else:
                     await self.drop(name)
-        return found or f"{self._config.collection}.{max(numbers.values(), default=0) + 1}"
+        return found or await self.unused()
+
+    async def unused(self) -> str:
+        """The name that follows on those that there are."""
+        return f"{self._config.collection}.{max((await self._numbers()).values(), default=0) + 1}"
 
     async def make(self, name: str, dimension: int, fields: Mapping[str, FieldType]) -> None:
         """Creates the collection, unless it is there, and those of its payload indexes that are not."""

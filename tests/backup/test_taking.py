@@ -15,6 +15,7 @@ from rag.base.errors import Conflict, Unavailable
 from rag.base.sqlite import open_sqlite
 from rag.govern.access import managed_in
 from rag.index.factory import INDEX
+from rag.settings import Settings
 from tests.backup.conftest import said, still
 from tests.indexing import TENANT, all_records, an_indexer, content, work
 from tests.ingest.dying import opened
@@ -26,7 +27,7 @@ async def test_a_backup_holds_every_part_and_leaves_out_answers_tokens_and_index
     (data_dir / "server.json").write_text("a token")
     (data_dir / "index" / "shard-next").mkdir()
     (data_dir / "index" / "shard-next" / "points").write_text("half")
-    taken = await Backups(data_dir, still).take()
+    taken = await Backups(Settings(data_dir=data_dir), still).take()
     file = data_dir / taken.file
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     with tarfile.open(file) as tar:
@@ -49,9 +50,9 @@ async def test_a_database_is_copied_with_what_its_log_holds_while_another_writes
         assert (data_dir / "records.db-wal").stat().st_size > 0
         writer.execute("BEGIN IMMEDIATE")
         writer.execute("UPDATE said SET word = 'never'")
-        taken = await Backups(data_dir, still).take()
+        taken = await Backups(Settings(data_dir=data_dir), still).take()
         writer.execute("ROLLBACK")
-    restore(data_dir / taken.file, tmp_path / "other", force=False)
+    await restore(data_dir / taken.file, Settings(data_dir=tmp_path / "other"), force=False)
     assert said(tmp_path / "other")["records.db"] == "newer"
 
 
@@ -64,7 +65,7 @@ async def test_one_that_nobody_fetched_makes_room_for_the_next_and_two_at_once_a
         await leave.wait()
         yield
 
-    backups = Backups(data_dir, held)
+    backups = Backups(Settings(data_dir=data_dir), held)
     first = asyncio.create_task(backups.take())
     await inside.wait()
     with pytest.raises(Conflict):
@@ -79,7 +80,7 @@ async def test_one_that_nobody_fetched_makes_room_for_the_next_and_two_at_once_a
 async def test_what_cannot_be_read_fails_and_leaves_nothing_behind(data_dir):
     (data_dir / "ledger.sqlite").write_bytes(b"no database" * 1000)
     with pytest.raises(Unavailable, match="could not be written"):
-        await Backups(data_dir, still).take()
+        await Backups(Settings(data_dir=data_dir), still).take()
     assert list((data_dir / "backups").iterdir()) == []
 
 
@@ -88,7 +89,7 @@ async def test_taken_again_and_again_while_documents_are_replaced_each_is_an_ind
     data_dir = tmp_path / "data"
     store = await opened(data_dir / INDEX)
     library = Library(an_indexer(store), store)
-    backups = Backups(data_dir, library.still)
+    backups = Backups(Settings(data_dir=data_dir), library.still)
     done = asyncio.Event()
 
     async def write(uri: str) -> None:
@@ -102,7 +103,7 @@ async def test_taken_again_and_again_while_documents_are_replaced_each_is_an_ind
     await asyncio.sleep(0)
     for number in range(2):
         taken = await backups.take()
-        restore(data_dir / taken.file, tmp_path / f"copy{number}", force=False)
+        await restore(data_dir / taken.file, Settings(data_dir=tmp_path / f"copy{number}"), force=False)
     done.set()
     await asyncio.gather(*writers)
     await store.close()
