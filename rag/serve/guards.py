@@ -1,17 +1,16 @@
 """Who may come in: a key becomes a Principal before the body is read, and every route names the scope it needs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 from litestar import Request
-from litestar.connection import ASGIConnection
 from litestar.di import NamedDependency
-from litestar.handlers import BaseRouteHandler
-from litestar.types import Message, Scope
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from rag.base.errors import Forbidden, QuotaExceeded
 from rag.base.types import Principal
+from rag.base.types import Scope as KeyScope
 from rag.govern.access import require
 from rag.govern.accounts import AccountBook
 from rag.govern.keys import KeyRing, is_loopback
@@ -35,30 +34,35 @@ _STANDINGS = "groundwire_standings"
 
 
 class Doorkeeper:
-    """The guard of the application: leaves the Principal as `request.user`.
+    """ASGI middleware around every route, before the body is read: leaves the Principal as `request.user`.
 
-    Raises Unauthenticated, Forbidden and QuotaExceeded.
+    Raises Unauthenticated, Forbidden and QuotaExceeded. Not one of Litestar's guards, for each of which it copies the
+    route: 4 % of a model call's cost here (2026-11).
     """
 
-    def __init__(self, keys: KeyRing, book: AccountBook, meters: Meters) -> None:
+    def __init__(self, app: ASGIApp, keys: KeyRing, book: AccountBook, meters: Meters) -> None:
+        self._app = app
         self._keys = keys
         self._book = book
         self._meters = meters
 
-    async def __call__(self, connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-        """Litestar calls it before it reads the body; async, as a plain function would be sent to a thread."""
-        scopes = handler.opt.get(NEEDS, ("operator",))
-        if not scopes:
-            return
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Passes the request on, if its key may ask this route."""
+        opt = scope["route_handler"].opt
+        scopes = opt.get(NEEDS, ("operator",))
+        if scopes:
+            await self._admit(scope, opt.get(NEEDS_WHERE_OPEN, scopes) if self._keys.is_open else scopes)
+        await self._app(scope, receive, send)
+
+    async def _admit(self, scope: Scope, scopes: Sequence[KeyScope]) -> None:
         if self._keys.is_open:
-            _refuse_strange_host(header(connection.scope, b"host") or "")
-            _refuse_strange_page(header(connection.scope, b"origin"))
-            scopes = handler.opt.get(NEEDS_WHERE_OPEN, scopes)
-        principal = self._keys.authenticate(token_in(connection.scope))
+            _refuse_strange_host(header(scope, b"host") or "")
+            _refuse_strange_page(header(scope, b"origin"))
+        principal = self._keys.authenticate(token_in(scope))
         require(principal, *scopes)
         accounts = self._book.of(principal.key_id)
-        connection.scope["user"] = principal
-        connection.scope["state"][_STANDINGS] = standings = [await self._meters.standing(accounts, "tokens")]
+        scope["user"] = principal
+        scope["state"][_STANDINGS] = standings = [await self._meters.standing(accounts, "tokens")]
         try:
             standings.append(await self._meters.take(accounts, "requests"))
         except QuotaExceeded:
