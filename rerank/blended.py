@@ -35,7 +35,9 @@ class BlendingReranker:
         while (stop := self._blend.next_stop(scores, len(head))) > len(scores):
             passages = [text_read(candidate.passage) for candidate in head[len(scores) : stop]]
             scores += await self.scorer.score(question, passages, work)
-        mixed = self._blend.mixed([candidate.score for candidate in head], scores)
+        mixed = self._blend.mixed(
+            [candidate.score for candidate in head], scores, [candidate.vector for candidate in head]
+        )
         return [*blended(head[: len(scores)], scores, mixed), *candidates[len(scores) :]][:limit]
 
 

@@ -24,6 +24,8 @@ class OnnxRerankConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """How many candidates are read; the others follow in fused order."""
     weight: Share = 0.5
     """The share of the cross-encoder's score in the blend with the fused one."""
+    likeness: Share = 0.3
+    """The share, in the fused score, of how close a passage is to the best two found; 0 leaves that score as it is."""
     remembered_pairs: Pairs = 20_000
     """The scores of that many pairs of question and passage are kept, at about 200 bytes each; 0 keeps none."""
     n_sessions: Annotated[int, Meta(ge=0)] = 0

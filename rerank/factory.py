@@ -32,7 +32,7 @@ async def open_reranker(
             model = await asyncio.to_thread(OnnxModel.load, folder, config.n_sessions, on_batch)
             try:
                 shared = SharedScorer(OnnxScorer(model), config.remembered_pairs)
-                blend = Blend(weight=config.weight, temperature=folder.card.temperature)
+                blend = Blend(weight=config.weight, temperature=folder.card.temperature, likeness=config.likeness)
                 yield BlendingReranker(shared, blend, depth=config.depth)
             finally:
                 await model.aclose()

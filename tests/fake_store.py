@@ -111,7 +111,8 @@ class MemoryStore:
             "bm25": _top(bm25, self._fusion.depth),
         }
         passages = {chunk.id: _passage(one.record, chunk) for one in found for chunk in one.chunks}
-        return candidates(fuse(legs, self._fusion, request.limit), passages)
+        own = {chunk: vector.tolist() for chunk, vector in vectors.items()} if request.with_vectors else {}
+        return candidates(fuse(legs, self._fusion, request.limit), passages, own)
 
     def _matching(self, access: Access, filters: Filters) -> list[IndexedDocument]:
         return [

@@ -211,6 +211,15 @@ def anchors(path: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", title.lower()).strip().replace(" ", "-") for title in titles}
 
 
+def test_every_decision_has_a_number_of_its_own_and_a_line_in_the_index():
+    files = sorted((DOCS / "decisions").glob("*.md"))
+    titles = {file.name: file.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ") for file in files}
+    assert len({name[:4] for name in titles}) == len(files)
+    assert all(title.startswith(f"{name[:4]} ") for name, title in titles.items())
+    wanted = [f"  - [{title}](decisions/{name})" for name, title in titles.items()]
+    assert re.findall(r"^  - \[\d{4} .*$", (DOCS / "index.md").read_text(encoding="utf-8"), re.MULTILINE) == wanted
+
+
 def test_every_metric_is_documented_as_the_catalogue_has_it():
     rows = re.findall(r"^\| `(\w+)` \| (\w+) \| (.*?) \| (.*) \|$", page("metrics.md"), re.MULTILINE)
     documented = {name: (kind, tuple(re.findall(r"`(\w+)`", labels)), text) for name, kind, labels, text in rows}

@@ -28,13 +28,17 @@ Vectors = NDArray[np.float32]
 
 
 class Retrieval(Struct, frozen=True, kw_only=True):
-    """One search: the question as text and as a vector of shape (dimension,), and what the caller may see."""
+    """One search: the question as text and as a vector of shape (dimension,), and what the caller may see.
+
+    `with_vectors` asks for the candidates' own vectors.
+    """
 
     text: str
     vector: Vectors
     access: Access
     filters: Filters
     limit: int
+    with_vectors: bool = False
 
 
 class IndexedDocument(Struct, frozen=True, kw_only=True):

@@ -153,12 +153,16 @@ class LegScore(Struct, frozen=True, kw_only=True):
 
 
 class Candidate(Struct, frozen=True, kw_only=True):
-    """A passage in the running. `origin` says what `score` means; `legs` is how it came to be here."""
+    """A passage in the running. `origin` says what `score` means; `legs` is how it came to be here.
+
+    `vector` is the passage's own, of unit length, where the search asked for it.
+    """
 
     passage: Passage
     score: float
     origin: Origin
     legs: tuple[LegScore, ...] = ()
+    vector: tuple[float, ...] = ()
 
 
 class Turn(Struct, frozen=True, kw_only=True):

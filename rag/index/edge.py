@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Self, TypeVar, cast
+from typing import Any, Final, Self, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -36,7 +36,7 @@ from rag.index.edge_write import Batch, batches, remove, roll_forward, store
 from rag.index.filters import Fields
 from rag.index.frequencies import DocumentFrequencies
 from rag.index.gate import Gate
-from rag.index.hybrid import DENSE, Hybrid, Outcome
+from rag.index.hybrid import DENSE, Hybrid, Outcome, dense_of
 from rag.index.manifest import MANIFEST, Manifest, read_manifest, write_manifest
 from rag.index.payload import identifier_of, point_id, read_passage, read_record
 from rag.index.selection import DOCUMENTS, OneOf, Selection, selected
@@ -316,6 +316,5 @@ def _passages(shard: EdgeShard, selection: Selection) -> list[tuple[Passage, Vec
 
 
 def _passage(record: Record) -> tuple[Passage, Vectors]:
-    vectors = cast("dict[str, list[float]]", record.vector)
     passage = read_passage(identifier_of(record.id), record.payload or {})
-    return passage, np.asarray(vectors[DENSE], dtype=np.float32)
+    return passage, np.asarray(dense_of(record.vector), dtype=np.float32)

@@ -16,7 +16,7 @@ from rag.base.ports import Retrieval
 from rag.index.edge_shard import edge_filter
 from rag.index.frequencies import DocumentFrequencies
 from rag.index.fusion import Fused, Ranking
-from rag.index.hybrid import BM25, DENSE, Hybrid, Leg, Outcome, Plan, candidates
+from rag.index.hybrid import BM25, DENSE, Hybrid, Leg, Outcome, Plan, candidates, dense_of
 from rag.index.payload import Payload, audience_of, identifier_at, number_of, read_passage
 from rag.index.selection import Selection, covers, joined
 
@@ -29,12 +29,19 @@ class EdgeSearch(Struct, frozen=True):
     def run(self, shard: EdgeShard, frequencies: DocumentFrequencies, requests: Sequence[Retrieval]) -> list[Outcome]:
         """One outcome per request, in order. The frequencies are those of the shard."""
         fused = self._search(shard, frequencies, [self.hybrid.plan(request) for request in requests])
-        stored = _stored(shard, {found.id for one in fused if isinstance(one, list) for found in one})
+        with_vectors = any(request.with_vectors for request in requests)
+        stored, vectors = _stored(
+            shard, {found.id for one in fused if isinstance(one, list) for found in one}, with_vectors=with_vectors
+        )
         passages = {number: read_passage(identifier_at(number), payload) for number, payload in stored.items()}
         # The filter that found a chunk rests on counts kept apart from it: a fault in those must not show it to others.
         audiences = {number: audience_of(payload) for number, payload in stored.items()}
         return [
-            candidates([found for found in one if covers(request.access, *audiences[found.id])], passages)
+            candidates(
+                [found for found in one if covers(request.access, *audiences[found.id])],
+                passages,
+                vectors if request.with_vectors else {},
+            )
             if isinstance(one, list)
             else one
             for request, one in zip(requests, fused, strict=True)
@@ -87,8 +94,13 @@ def _ranking(points: Sequence[ScoredPoint]) -> Ranking[int]:
     return [(number_of(point.id), point.score) for point in points]
 
 
-def _stored(shard: EdgeShard, numbers: Collection[int]) -> dict[int, Payload]:
+def _stored(
+    shard: EdgeShard, numbers: Collection[int], *, with_vectors: bool
+) -> tuple[dict[int, Payload], dict[int, Sequence[float]]]:
+    """The payloads of those points, and their dense vectors where they are wanted."""
     if not numbers:
-        return {}
-    records = shard.retrieve([UUID(int=number) for number in numbers], with_payload=True, with_vector=False)
-    return {number_of(record.id): record.payload or {} for record in records}
+        return {}, {}
+    points: list[int | UUID | str] = [UUID(int=number) for number in numbers]
+    records = shard.retrieve(points, with_payload=True, with_vector=[DENSE] if with_vectors else False)
+    payloads = {number_of(record.id): record.payload or {} for record in records}
+    return payloads, {number_of(record.id): dense_of(record.vector) for record in records} if with_vectors else {}

@@ -1,7 +1,7 @@
 """What the stores' searches have in common: questions become legs, the legs' rankings become candidates."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final, Literal
+from typing import Final, Literal, cast
 
 import numpy as np
 from msgspec import Struct
@@ -95,10 +95,26 @@ def asks_for_nothing(request: Retrieval) -> bool:
     return request.limit < 1 or not request.text.strip()
 
 
-def candidates(fused: Sequence[Fused[Id]], passages: Mapping[Id, Passage]) -> list[Candidate]:
-    """The fused order with its passages; one whose passage is gone by now is left out."""
+def dense_of(vectors: object) -> Sequence[float]:
+    """The dense one of a chunk's vectors, as a store gives them."""
+    return cast("Mapping[str, Sequence[float]]", vectors)[DENSE]
+
+
+def candidates(
+    fused: Sequence[Fused[Id]], passages: Mapping[Id, Passage], vectors: Mapping[Id, Sequence[float]]
+) -> list[Candidate]:
+    """The fused order with its passages, and with those vectors that there are.
+
+    One whose passage is gone by now is left out.
+    """
     return [
-        Candidate(passage=passages[found.id], score=found.score, origin="fused", legs=found.legs)
+        Candidate(
+            passage=passages[found.id],
+            score=found.score,
+            origin="fused",
+            legs=found.legs,
+            vector=tuple(vectors.get(found.id, ())),
+        )
         for found in fused
         if found.id in passages
     ]

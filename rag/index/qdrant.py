@@ -24,7 +24,7 @@ from rag.index.config import FusionConfig, QdrantConfig
 from rag.index.cursor import cursor_at, read_cursor
 from rag.index.filters import Fields
 from rag.index.fusion import Fused, Ranking
-from rag.index.hybrid import DENSE, Hybrid, Outcome, Plan, candidates
+from rag.index.hybrid import DENSE, Hybrid, Outcome, Plan, candidates, dense_of
 from rag.index.manifest import Manifest
 from rag.index.payload import (
     WHOLE,
@@ -182,11 +182,17 @@ class QdrantStore:
     ) -> list[Outcome]:
         """One outcome per request, in order: at most `limit` candidates, best first, or why that member failed."""
         fused = await self._search([self._hybrid.plan(request) for request in requests])
+        found = [found.id for one in fused if isinstance(one, list) for found in one]
         try:
-            passages = await self._passages([found.id for one in fused if isinstance(one, list) for found in one])
+            passages, vectors = await self._stored(
+                found, with_vectors=any(request.with_vectors for request in requests)
+            )
         except DependencyError as error:
             return [error if isinstance(one, list) else one for one in fused]
-        return [candidates(one, passages) if isinstance(one, list) else one for one in fused]
+        return [
+            candidates(one, passages, vectors if request.with_vectors else {}) if isinstance(one, list) else one
+            for request, one in zip(requests, fused, strict=True)
+        ]
 
     async def _search(self, plans: Sequence[Plan | GroundwireError]) -> list[list[Fused[str]] | GroundwireError]:
         queries = [query(plan, leg) for plan in plans if isinstance(plan, Plan) for leg in plan.legs]
@@ -203,12 +209,19 @@ class QdrantStore:
             for plan in plans
         ]
 
-    async def _passages(self, identifiers: Sequence[str]) -> dict[str, Passage]:
+    async def _stored(
+        self, identifiers: Sequence[str], *, with_vectors: bool
+    ) -> tuple[dict[str, Passage], dict[str, Sequence[float]]]:
+        """The passages of those chunks, and their dense vectors where they are wanted."""
         points = [point_id(identifier) for identifier in dict.fromkeys(identifiers)]
         if not points:
-            return {}
-        found = await self._calls.make(lambda: self._client.retrieve(self._collection, list(points)))
-        return {identifier_of(one.id): read_passage(identifier_of(one.id), one.payload or {}) for one in found}
+            return {}, {}
+        wanted = [DENSE] if with_vectors else False
+        found = await self._calls.make(
+            lambda: self._client.retrieve(self._collection, list(points), with_vectors=wanted)
+        )
+        passages = {identifier_of(one.id): read_passage(identifier_of(one.id), one.payload or {}) for one in found}
+        return passages, {identifier_of(one.id): dense_of(one.vector) for one in found} if with_vectors else {}
 
     async def _prepare(self, wanted: Manifest, *, grows: bool = False) -> None:
         used = None if grows else await self.collections.in_use()

@@ -12,7 +12,7 @@ from rag.base.ports import IndexedDocument, Vectors
 from rag.base.types import Passage
 from rag.index.bm25 import Bm25Encoder
 from rag.index.config import FieldType, QdrantConfig
-from rag.index.hybrid import BM25, DENSE, Leg, Plan
+from rag.index.hybrid import BM25, DENSE, Leg, Plan, dense_of
 from rag.index.payload import chunk_payloads, identifier_of, point_id, read_passage, record_payload
 from rag.index.selection import Clause, OneOf, Selection, Test, Within, joined, visible
 
@@ -105,9 +105,8 @@ def record_point(document: IndexedDocument, replaces: Sequence[str]) -> models.P
 
 def read_point(record: models.Record) -> tuple[Passage, Vectors]:
     """A chunk's passage and its dense vector."""
-    vectors = record.vector if isinstance(record.vector, dict) else {}
     passage = read_passage(identifier_of(record.id), record.payload or {})
-    return passage, np.asarray(vectors[DENSE], dtype=np.float32)
+    return passage, np.asarray(dense_of(record.vector), dtype=np.float32)
 
 
 def server_filter(selection: Selection) -> models.Filter:

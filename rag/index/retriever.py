@@ -74,4 +74,11 @@ class BatchedRetriever:
 
 def equality(request: Retrieval) -> Hashable:
     """Equal for requests that have the same answer: every field, the vector by its bytes."""
-    return (request.text, request.vector.tobytes(), request.access, request.filters, request.limit)
+    return (
+        request.text,
+        request.vector.tobytes(),
+        request.access,
+        request.filters,
+        request.limit,
+        request.with_vectors,
+    )

@@ -100,6 +100,7 @@ class Searcher:
             access=readable_by(query.principal),
             filters=query.filters,
             limit=max(query.top_k, 0 if effort == "none" else self._config.n_candidates),
+            with_vectors=effort != "none",
         )
         work = replace(work, is_alone=space.has_one_question)  # others may have come meanwhile
         with stages.stage("retrieve"):

@@ -302,6 +302,21 @@ async def test_search_is_best_first_and_says_how_each_passage_was_found(store: S
     assert len({candidate.passage.chunk.id for candidate in found}) == 5
 
 
+async def test_candidates_bring_their_vectors_where_a_search_asks_for_them(store: Store) -> None:
+    put = await document("a.txt", ["quick brown fox", "lazy dog"])
+    await store.put([put])
+    plain = await question("quick dog", ALL)
+    asking = msgspec.structs.replace(plain, with_vectors=True)
+    without, found = await store.search_batch([plain, asking])
+    assert isinstance(without, list)
+    assert isinstance(found, list)
+    assert len(found) == 2
+    assert [msgspec.structs.replace(candidate, vector=()) for candidate in found] == without
+    for candidate in found:
+        stored = put.vectors[candidate.passage.chunk.ordinal]
+        assert np.allclose(candidate.vector, stored, atol=1e-6)
+
+
 @pytest.mark.parametrize("text", ["", "  \n"])
 async def test_an_empty_question_finds_nothing(store: Store, text: str) -> None:
     await store.put([await document("a.txt", ["words"])])

@@ -75,6 +75,7 @@ async def test_searches_that_differ_in_anything_are_not_equal() -> None:
         replace(one, access=msgspec.structs.replace(ALL, grants=frozenset({"everyone"}))),
         replace(one, filters=(Match(field="format", any_of=("txt",)),)),
         replace(one, limit=9),
+        replace(one, with_vectors=True),
     ]
     assert len({equality(one), equality(await question("words", ALL)), *map(equality, others)}) == 1 + len(others)
 

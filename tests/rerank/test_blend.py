@@ -51,6 +51,35 @@ def test_a_sure_model_lifts_one_passage_and_an_unsure_one_moves_nothing() -> Non
     assert [c.passage for c in blended(TEN, unsure, stretched)] != [c.passage for c in TEN], "as min-max does"
 
 
+EAST, NORTH, BETWEEN = (1.0, 0.0), (0.0, 1.0), (0.8, 0.6)
+
+
+def test_what_is_like_the_best_two_goes_up_and_the_best_stay() -> None:
+    blend = Blend(weight=0.0, likeness=0.4)
+    vectors = [EAST, EAST, NORTH, EAST, NORTH, NORTH, NORTH, BETWEEN, NORTH, NORTH]
+    found = blended(TEN, [0.0] * 10, blend.mixed(FUSED, [0.0] * 10, vectors))
+    assert [candidate.passage for candidate in found[:3]] == [TEN[n].passage for n in (0, 1, 3)]
+    places = [candidate.passage for candidate in found]
+    assert places.index(TEN[7].passage) < places.index(TEN[5].passage)
+
+
+@given(st.lists(st.tuples(st.floats(-1, 1), st.floats(-1, 1)), min_size=10, max_size=10), ten_scores)
+def test_likeness_keeps_scores_between_0_and_1(vectors, scores) -> None:
+    assert all(
+        0 <= score <= 1 for score in Blend(weight=0.5, temperature=1.0, likeness=0.5).mixed(FUSED, scores, vectors)
+    )
+
+
+def test_without_all_vectors_likeness_counts_for_nothing() -> None:
+    scores = [0.0, 3.0, 1.0]
+    plain = Blend(weight=0.5, temperature=1.0).mixed(FUSED, scores)
+    blend = Blend(weight=0.5, temperature=1.0, likeness=0.5)
+    assert blend.mixed(FUSED, scores) == plain
+    assert blend.mixed(FUSED, scores, [EAST, *[NORTH] * 8, ()]) == plain
+    assert blend.mixed(FUSED, scores, [EAST] * 10) != plain
+    assert blend.mixed([], [], []) == []
+
+
 def test_nothing_stays_nothing_and_equal_values_are_in_the_middle() -> None:
     for temperature in (None, 1.0):
         assert blended([], [], Blend(weight=0.5, temperature=temperature).mixed([], [])) == []

@@ -48,6 +48,15 @@ async def test_reading_ends_with_the_round_in_which_the_model_is_sure():
     assert sum(map(len, unsure.calls)) == 18
 
 
+async def test_passages_like_the_best_two_go_up_by_their_own_vectors():
+    vectors = [(1.0, 0.0) if at in {0, 1, 5} else (0.0, 1.0) for at in range(6)]
+    candidates = [replace(one, vector=vector) for one, vector in zip(CANDIDATES[:6], vectors, strict=True)]
+    blend = Blend(weight=0.0, likeness=0.5)
+    found = await BlendingReranker(Reader(), blend, depth=6).rerank("q", candidates, 6, WORK)
+    order = [0, 1, 5, 2, 3, 4]
+    assert [candidate.passage for candidate in found] == [CANDIDATES[at].passage for at in order]
+
+
 async def test_a_passage_is_read_below_its_title_and_headings():
     candidate = CANDIDATES[0]
     chunk = replace(candidate.passage.chunk, headings=("Height",))
