@@ -6,13 +6,17 @@ from typing import Any
 import click
 
 from rag.cli import options
+from rag.cli.cache_warm import warm
 from rag.cli.main import run
 from rag.cli.terminal import json_text, one_line
 
 
 @click.group("cache")
 def command() -> None:
-    """Report on, explain and clear the answer cache."""
+    """Report on, explain, fill and clear the answer cache."""
+
+
+command.add_command(warm)
 
 
 @command.command("report")

@@ -211,3 +211,12 @@ def test_a_full_disk_behind_the_output_is_one_line_and_not_a_traceback(workspace
         )
     assert run.returncode == 1
     assert run.stderr.decode().splitlines() == ["error: the output cannot be written: no space is left there"]
+
+
+def test_a_file_of_questions_fills_the_cache(library: Workspace) -> None:
+    questions = library.write("questions.txt", "When was the tower built?\nWhen was the bridge opened?\n")
+    made = library.rag("cache", "warm", questions, "--json")
+    again = library.rag("cache", "warm", questions)
+    assert (made.returncode, json.loads(made.stdout)) == (0, {"hit": 0, "miss": 2, "off": 0, "failed": 0})
+    assert again.stdout == "2 questions: 2 were kept already, 0 were made, 0 failed\n"
+    assert json.loads(library.rag("ask", "When was the tower built?", "--json").stdout)["cache"]["status"] == "hit"
