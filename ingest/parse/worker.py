@@ -15,10 +15,12 @@ import msgspec
 from ingest.parse.parse import parse
 from ingest.parse.wire import LENGTH, OUT_OF_MEMORY, Done, Refused, Reply, Request, frame
 from rag.base.errors import IngestError, PermanentIngestError, TransientIngestError
+from rag.base.priority import step_back
 
 
 def main() -> None:
     """Answers requests until stdin ends."""
+    step_back()
     _limit_memory(int(sys.argv[1]))
     replies = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a parser prints must not end up between the replies

@@ -5,12 +5,14 @@ import os
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
 from rag.base.errors import ConfigError
+from rag.base.priority import step_back
 from rag.base.types import Work
 from rag.infer.batcher import Batcher
 from rag.infer.models import ModelFolder
@@ -57,10 +59,11 @@ class OnnxModel:
         self._run_tokens = 0 if folder.card.output_depends_on_batch else RUN_TOKENS
         self._idle = deque(_session(folder) for _ in range(n_sessions))
         self._threads = ThreadPoolExecutor(n_sessions, thread_name_prefix=f"onnx-{folder.card.task}")
+        self._threads_behind = ThreadPoolExecutor(n_sessions, "onnx-behind", initializer=step_back)
         self._batcher: Batcher[TokenRow, Output] = Batcher(
             folder.card.task,
-            self._run_in_thread,
-            run_here=self._run_here,
+            partial(self._run_in, self._threads),
+            ways={"here": self._run_here, "behind": partial(self._run_in, self._threads_behind)},
             limits=_limits(folder, n_sessions),
             on_batch=on_batch,
         )
@@ -85,7 +88,8 @@ class OnnxModel:
     async def aclose(self) -> None:
         """Ends the queue, then the threads."""
         await self._batcher.aclose()
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        for threads in (self._threads, self._threads_behind):
+            threads.shutdown(wait=False, cancel_futures=True)
 
     def _warm_up(self) -> None:
         lengths = [min(length, self.folder.card.max_length_tokens) for length in WARM_UP_LENGTHS]
@@ -93,15 +97,15 @@ class OnnxModel:
         warmed = self._threads.map(lambda session: [self._infer(session, [row]) for row in rows], tuple(self._idle))
         list(warmed)  # raises what they raised
 
-    async def _run_in_thread(self, rows: list[TokenRow]) -> Sequence[Output]:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._run, rows)
+    async def _run_in(self, threads: ThreadPoolExecutor, rows: list[TokenRow]) -> Sequence[Output]:
+        return await asyncio.get_running_loop().run_in_executor(threads, self._run, rows)
 
     async def _run_here(self, rows: list[TokenRow]) -> Sequence[Output]:
         return self._run(rows)
 
     def _run(self, rows: list[TokenRow]) -> list[Output]:
-        # There are as many threads as sessions. The one that ran last has its weights in the processor's cache still:
-        # a lone question takes 1.2 ms of CPU there, and 1.8 where two sessions take turns (2026-11-23).
+        # At most as many batches run as there are sessions. The one that ran last has its weights in the processor's
+        # cache still: a lone question takes 1.2 ms of CPU there, and 1.8 where two sessions take turns (2026-11-23).
         session = self._idle.pop()
         try:
             outputs: dict[int, Output] = {}
