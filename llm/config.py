@@ -72,6 +72,18 @@ class GeminiConfig(RemoteConfig, frozen=True, kw_only=True, tag_field="kind", ta
     base_url: Url = "https://generativelanguage.googleapis.com/v1beta"
 
 
+class VertexConfig(RemoteConfig, frozen=True, kw_only=True, tag_field="kind", tag="vertex"):
+    """Google's generateContent on Vertex AI, in a project and a location (a region, or "global").
+
+    With `api_key`, a key of Google Cloud is sent; without it, access tokens of the credentials that Google's tools
+    would find, which needs the extra `vertex`. `base_url` is for endpoints of a private network.
+    """
+
+    project: Annotated[str, Meta(pattern=r"^[a-z0-9.:-]+$")]
+    location: Annotated[str, Meta(pattern=r"^[a-z0-9-]+$")]
+    base_url: Url | None = None
+
+
 class BedrockConfig(RemoteConfig, frozen=True, kw_only=True, tag_field="kind", tag="bedrock"):
     """Amazon Bedrock's ConverseStream. `model` is a model's id, an inference profile or an ARN.
 
@@ -83,4 +95,4 @@ class BedrockConfig(RemoteConfig, frozen=True, kw_only=True, tag_field="kind", t
     base_url: Url | None = None
 
 
-ModelConfig = ExtractiveConfig | OpenAIConfig | AnthropicConfig | GeminiConfig | BedrockConfig
+ModelConfig = ExtractiveConfig | OpenAIConfig | AnthropicConfig | GeminiConfig | VertexConfig | BedrockConfig

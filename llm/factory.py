@@ -21,9 +21,11 @@ from llm.config import (
     ModelConfig,
     OpenAIConfig,
     RemoteConfig,
+    VertexConfig,
 )
 from llm.extractive import LACKS, ExtractiveModel, embedding_scorer
 from llm.gemini import GeminiWire
+from llm.google_token import google_signer
 from llm.openai import OpenAIWire
 from llm.remote import RemoteModel, Wire
 from llm.routing.breaker import Breaker
@@ -32,6 +34,7 @@ from llm.routing.keys import Key
 from llm.routing.load import Load
 from llm.routing.target import Target
 from llm.sigv4 import aws_signer
+from llm.vertex import VertexWire
 from rag.base.deadline import Clock
 from rag.base.ports import ChatModel, Embedder
 from rag.base.secret import Secret
@@ -47,13 +50,14 @@ Wrap = Callable[[str, ModelConfig, ChatModel], ChatModel]
 Cover = Callable[[str, ChatModel], ChatModel]
 """Puts something around what is served under a name, be it a model or a route, which it sees as one call."""
 
-Remote = OpenAIConfig | AnthropicConfig | GeminiConfig | BedrockConfig
+Remote = OpenAIConfig | AnthropicConfig | GeminiConfig | VertexConfig | BedrockConfig
 
 _LACKS: Mapping[type[ModelConfig], frozenset[Ability]] = {
     ExtractiveConfig: LACKS,
     OpenAIConfig: OpenAIWire.lacks,
     AnthropicConfig: AnthropicWire.lacks,
     GeminiConfig: GeminiWire.lacks,
+    VertexConfig: VertexWire.lacks,
     BedrockConfig: BedrockWire.lacks,
 }
 
@@ -124,6 +128,8 @@ def _wire(config: Remote) -> Wire:
             return AnthropicWire(config)
         case GeminiConfig():
             return GeminiWire(config)
+        case VertexConfig():
+            return VertexWire(config, sign=None if config.api_key else google_signer())
         case BedrockConfig():
             return BedrockWire(config, sign=None if config.api_key else aws_signer(config.region))
         case _:

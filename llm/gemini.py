@@ -2,7 +2,7 @@
 
 A blocked prompt is a success to HTTP: it shows in `promptFeedback` of an answer without candidates. The stream has no
 last event; an answer is whole when a candidate says why it ended, and the counts come with that. Vertex AI speaks the
-same wire under another `base_url`, to whoever brings a bearer token; one that is renewed would be an `endpoint.Sign`.
+same wire under another address: see `vertex.py`.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from msgspec import Raw, Struct
 
 from llm.abilities import Ability
 from llm.completion import Completion, Ending, Piece
-from llm.config import GeminiConfig
+from llm.config import GeminiConfig, VertexConfig
 from llm.dialect import Dialect
 from llm.endpoint import Endpoint
 from llm.failures import WireError
@@ -112,6 +112,8 @@ class GeminiWire:
     """The wire behind `{base_url}/models/{model}:streamGenerateContent`."""
 
     lacks: frozenset[Ability] = frozenset({"image_urls", "image_detail", "parallel_tool_calls", "effort"})
+
+    config: GeminiConfig | VertexConfig
 
     def __init__(self, config: GeminiConfig) -> None:
         self.config = config

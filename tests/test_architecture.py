@@ -30,6 +30,7 @@ HOMES = {
     "aiohappyeyeballs": {"rag/infer/pool.py"},
     "aiohttp": {"rag/infer/transport.py", "rag/infer/over_httpx.py", "ingest/web.py"},
     "botocore": {"llm/sigv4.py", "ingest/s3.py"},
+    "google": {"llm/google_token.py"},
     "granian": {"rag/serve/server.py"},
     "httptools": {"rag/infer/connection.py"},
     "httpx_aiohttp": {"rag/infer/transport.py"},
@@ -54,6 +55,7 @@ LIGHT = f"import sys, {ENTRY}; print(*sorted({{name.partition('.')[0] for name i
 HEAVY = {
     "aiohttp",
     "botocore",
+    "google",
     "granian",
     "httpx",
     "kreuzberg",

@@ -9,7 +9,7 @@ from typing import get_args
 import httpx
 import pytest
 
-from llm.config import BedrockConfig, ExtractiveConfig, ModelConfig
+from llm.config import BedrockConfig, ExtractiveConfig, ModelConfig, VertexConfig
 from llm.edition import Catalogue
 from llm.factory import Parts
 from llm.registry import open_models
@@ -39,9 +39,10 @@ async def test_an_example_is_a_settings_file_whose_model_opens(example, tmp_path
     settings = loaded(example, tmp_path)
     assert settings.answer.model in settings.models.keys() | settings.routes.keys()
     assert b"hidden-key" not in shown(settings)
-    signs = [one for one in settings.models.values() if isinstance(one, BedrockConfig) and one.api_key is None]
-    if signs and find_spec("botocore") is None:
-        pytest.skip("the extra `bedrock` is not installed")
+    signing = {BedrockConfig: ("botocore", "bedrock"), VertexConfig: ("google.auth", "vertex")}
+    for module, extra in [signing[type(one)] for one in settings.models.values() if type(one) in signing]:
+        if find_spec(module.partition(".")[0]) is None:
+            pytest.skip(f"the extra `{extra}` is not installed")
     catalogue = Catalogue(models=settings.models, routes=settings.routes)
     async with open_models(catalogue, Parts(embedder=HashingEmbedder(), transport=pool)) as models:
         assert {name: models[name].name for name in settings.models} == {

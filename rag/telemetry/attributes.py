@@ -33,6 +33,7 @@ _GEN_AI_PROVIDERS: Final = {
     "openai": "openai",
     "anthropic": "anthropic",
     "gemini": "gcp.gemini",
+    "vertex": "gcp.vertex_ai",
     "bedrock": "aws.bedrock",
     "extractive": "groundwire",
     "onnx": "onnxruntime",

@@ -12,11 +12,12 @@ from msgspec import Struct
 
 from llm.anthropic import AnthropicWire
 from llm.bedrock import BedrockWire
-from llm.config import AnthropicConfig, BedrockConfig, ExtractiveConfig, GeminiConfig, OpenAIConfig
+from llm.config import AnthropicConfig, BedrockConfig, ExtractiveConfig, GeminiConfig, OpenAIConfig, VertexConfig
 from llm.extractive import ExtractiveModel, embedding_scorer
 from llm.gemini import GeminiWire
 from llm.openai import OpenAIWire
 from llm.remote import RemoteModel, Wire
+from llm.vertex import VertexWire
 from rag.base.deadline import Deadline
 from rag.base.errors import BadDependency, DeadlineExceeded, QuotaExceeded, Unavailable
 from rag.base.ports import ChatModel
@@ -60,6 +61,12 @@ SPEECHES = {
     ),
     "gemini": Speech(
         wire=GeminiWire(GeminiConfig(model="m")),
+        question=lambda body: body["contents"][-1]["parts"][0]["text"],
+        word=lambda word: sse({"candidates": [{"content": {"parts": [{"text": word}]}}]}),
+        end=sse({"candidates": [{"finishReason": "STOP"}]}),
+    ),
+    "vertex": Speech(
+        wire=VertexWire(VertexConfig(model="m", project="p", location="global", api_key=Secret("k"))),
         question=lambda body: body["contents"][-1]["parts"][0]["text"],
         word=lambda word: sse({"candidates": [{"content": {"parts": [{"text": word}]}}]}),
         end=sse({"candidates": [{"finishReason": "STOP"}]}),

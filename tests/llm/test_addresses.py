@@ -5,10 +5,11 @@ import asyncio
 import pytest
 
 from llm.bedrock import BedrockWire
-from llm.config import BedrockConfig, GeminiConfig, OpenAIConfig
+from llm.config import BedrockConfig, GeminiConfig, OpenAIConfig, VertexConfig
 from llm.gemini import GeminiWire
 from llm.openai import OpenAIWire
 from llm.remote import RemoteModel, Wire
+from llm.vertex import VertexWire
 from rag.base.errors import Unavailable
 from rag.base.secret import Secret
 from rag.infer.transport import open_transport
@@ -25,6 +26,9 @@ def wires(base_url: str) -> dict[str, Wire]:
     return {
         "/chat/completions?api-version=2024-10-21": OpenAIWire(azure),
         "/models/gemini:streamGenerateContent?alt=sse": GeminiWire(GeminiConfig(base_url=base_url, model="gemini")),
+        "/projects/p/locations/eu/publishers/google/models/gemini:streamGenerateContent?alt=sse": VertexWire(
+            VertexConfig(base_url=base_url, project="p", location="eu", model="gemini", api_key=KEY)
+        ),
         "/model/amazon.nova-lite-v1:0/converse-stream": bedrock(base_url, "amazon.nova-lite-v1:0"),
         f"/model/{ARN.replace('/', '%2F')}/converse-stream": bedrock(base_url, ARN),
     }
