@@ -1,8 +1,9 @@
-"""An update in processes that die, each at another point of it, with a reader beside it: `dying.py BEFORE FOLDER`.
+"""Work in processes that die, each at another point of it, with a reader beside it: `dying.py WORK BEFORE FOLDER`.
 
-The points are the moments before and after every operation that the update writes to the shard. `FOLDER/POINT` is what
-the process left of the index `BEFORE`; how it ended and the name of the point are printed. The last one lives. A reader
-that ever sees a document in no version or in two ends its process with `MIXED`.
+The work is an `update` or a `reindex`. Its points are the moments before and after every operation that it writes to
+the shard, and after the steps from one index to the other. `FOLDER/POINT` is what the process left of the index
+`BEFORE`; how it ended and the name of the point are printed. The last one lives. A reader that ever sees a document in
+no version or in two ends its process with `MIXED`.
 """
 
 import asyncio
@@ -15,14 +16,16 @@ from pathlib import Path
 from typing import Any
 
 from ingest.draft import Draft
+from ingest.reindex import Copy
 from rag.base.ids import document_id
 from rag.base.ports import Retrieval
 from rag.base.types import Match
+from rag.generation import Replacement, replace_index
 from rag.govern.access import managed_in
 from rag.index.config import EdgeConfig, FusionConfig
 from rag.index.edge import EdgeStore
 from rag.index.filters import Fields
-from rag.index.rebuild import open_next
+from rag.index.rebuild import EdgeRebuild, adoption, open_next
 from tests.fakes import HashingEmbedder
 from tests.indexing import TENANT, an_indexer, run, work
 
@@ -50,12 +53,12 @@ class DyingShard:
 
     def update(self, operation: Any) -> Any:
         writer = sys._getframe(1).f_code.co_name
-        self._pass(f"before {writer}")
+        self.pass_point(f"before {writer}")
         result = self._shard.update(operation)
-        self._pass(f"after {writer}")
+        self.pass_point(f"after {writer}")
         return result
 
-    def _pass(self, point: str) -> None:
+    def pass_point(self, point: str) -> None:
         if self._left == 0:
             self._tell(point)
             os.kill(os.getpid(), signal.SIGKILL)
@@ -109,11 +112,42 @@ async def update(folder: Path, point: int) -> None:
     await store.close()
 
 
-def main(before: Path, folder: Path) -> None:
+class DyingRebuild(EdgeRebuild):
+    """Takes the steps to the next index one by one, each a point at which the process may die."""
+
+    def __init__(self, index: Path, dying: DyingShard) -> None:
+        super().__init__(index, OPTIONS["config"])
+        self._dying = dying
+
+    async def adopt(self) -> None:
+        self._dying.pass_point("before the step")
+        for step in adoption(self._index):
+            self._dying.pass_point(f"after {step}")
+
+
+async def reindex(folder: Path, point: int) -> None:
+    """Into chunks of another size, a document at a time."""
+    old, new = await opened(folder), await following(folder)
+    dying = DyingShard(new._shard, point)
+    dying.pass_point("after next opened")
+    new._shard = dying  # type: ignore[assignment]  # a stand-in
+    reader = asyncio.create_task(watch(old))
+    indexer = an_indexer(new, chunk_tokens=24, window_documents=1)
+    replacement = Replacement(old=old, new=new, indexer=indexer, rebuild=DyingRebuild(folder, dying))
+    report = await replace_index(replacement, Copy(old), lambda _: None)
+    assert not report.failed
+    reader.cancel()
+    await asyncio.gather(reader, return_exceptions=True)
+    await old.close()
+    await new.close()
+
+
+def main(work: str, before: Path, folder: Path) -> None:
+    doing = {"update": update, "reindex": reindex}[work]
     for point in count():
         shutil.copytree(before, folder / str(point))
         if (process := os.fork()) == 0:
-            asyncio.run(update(folder / str(point), point))
+            asyncio.run(doing(folder / str(point), point))
             os._exit(0)
         code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
         os.write(1, f" {code}\n".encode())
@@ -122,4 +156,4 @@ def main(before: Path, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))

@@ -1,4 +1,4 @@
-"""Killed at every point of an update, and at every step from one index to the next."""
+"""Killed at every point of an update, and at every point of building the index anew."""
 
 import asyncio
 import shutil
@@ -15,10 +15,13 @@ import pytest
 from ingest.draft import Draft
 from rag.index.rebuild import adoption, discard_previous
 from tests.indexing import all_records, an_indexer, content, run
-from tests.ingest.dying import AFTER, BEFORE, NEW, OLD, following, opened, seen
+from tests.ingest.dying import AFTER, BEFORE, NEW, OLD, following, opened, reindex, seen
 
 MEMORY_DISK = Path("/dev/shm")  # each index is a hundred fsyncs
 POINTS = 14
+REINDEX_POINTS = 14
+MORE = [Draft(uri="doc:d", text="The mat."), Draft(uri="doc:e", text="A cat.")]
+NEVER = 10**9
 STEPS = ("none", "previous noted", "manifest replaced")
 
 
@@ -36,10 +39,23 @@ def scene() -> Iterator[Path]:
         asyncio.run(_filled(scene / "before", BEFORE))
         shutil.copytree(scene / "before", scene / "after")
         asyncio.run(_filled(scene / "after", AFTER))
-        command = [sys.executable, "-m", "tests.ingest.dying", str(scene / "before"), str(scene)]
-        done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
-        (scene / "endings").write_text(done.stdout)
+        (scene / "endings").write_text(_died("update", scene))
         yield scene
+
+
+@pytest.fixture(scope="module")
+def rebuilding() -> Iterator[Path]:
+    """The same for building the index anew; what it comes to undisturbed is in the last folder."""
+    with tempfile.TemporaryDirectory(dir=MEMORY_DISK if MEMORY_DISK.is_dir() else None) as folder:
+        scene = Path(folder)
+        asyncio.run(_filled(scene / "before", [*BEFORE, *MORE]))
+        (scene / "endings").write_text(_died("reindex", scene))
+        yield scene
+
+
+def _died(work: str, scene: Path) -> str:
+    command = [sys.executable, "-m", "tests.ingest.dying", work, str(scene / "before"), str(scene)]
+    return subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2]).stdout
 
 
 async def _filled(folder: Path, drafts: list[Draft]) -> dict[str, object]:
@@ -76,6 +92,21 @@ async def _require_one_version(folder: Path) -> None:
         versions, text = await seen(store, holder.uri)
         assert (versions, len(text)) == ({holder.version}, holder.n_chars)
     await store.close()
+
+
+def test_building_anew_was_killed_at_every_point_and_nobody_saw_a_mixture(rebuilding: Path) -> None:
+    endings = [line.rpartition(" ")[::2] for line in (rebuilding / "endings").read_text().splitlines()]
+    assert [int(code) for _, code in endings] == [-signal.SIGKILL] * REINDEX_POINTS + [0]
+    assert {"after next opened", "before the step", "after manifest replaced"} < {name for name, _ in endings}
+
+
+@pytest.mark.parametrize("point", range(REINDEX_POINTS))
+async def test_killed_at_any_point_of_building_anew_one_index_is_whole_and_the_next_run_ends_as_if_undisturbed(
+    rebuilding: Path, point: int
+) -> None:
+    await _require_one_version(rebuilding / str(point))
+    await reindex(rebuilding / str(point), NEVER)
+    assert await _filled(rebuilding / str(point), []) == await _filled(rebuilding / str(REINDEX_POINTS), [])
 
 
 @pytest.mark.parametrize("n_done", range(len(STEPS)), ids=STEPS)
