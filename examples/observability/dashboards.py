@@ -118,6 +118,12 @@ DASHBOARDS: dict[str, list[Row]] = {
             "By what spoke against it.",
             {"{{reason}}": rate("rag_cache_rejections_total", "reason")},
         ),
+        (
+            "Gateway's replies",
+            "reqps",
+            "That memory has a part in.",
+            {"{{result}}": rate("rag_reply_lookups_total", "result")},
+        ),
         ("Calls by result", "reqps", "", {"{{target}} {{result}}": rate("rag_llm_attempts_total", "target, result")}),
         (
             "Fallbacks",
