@@ -1,6 +1,8 @@
 """The very same request is sent to a model once, for as long as its reply may be kept."""
 
 import asyncio
+import random
+from collections.abc import AsyncIterator
 
 import pytest
 from msgspec.structs import replace
@@ -10,9 +12,10 @@ from cache.replies import Replies
 from cache.reply import Wish
 from cache.reply_memory import ReplyMemory
 from rag.base.answers import Recall, SourcesFound
+from rag.base.chat import Options
 from rag.base.deadline import Deadline
 from rag.base.errors import Unavailable
-from rag.base.types import CacheMode, ModelEvent, Prompt, TextDelta
+from rag.base.types import CacheMode, ModelEvent, Prompt, TextDelta, Turn
 from tests.fakes import ScriptedModel
 from tests.prompts import a_prompt
 
@@ -129,6 +132,43 @@ async def test_a_hundred_equal_requests_at_once_are_one_call() -> None:
     told = await asyncio.gather(*(house.ask() for _ in range(100)))
     assert len(house.model.prompts) == 1
     assert {text_of(events) for _, events in told} == {house.model.text}
+
+
+class Telling(ScriptedModel):
+    """Says who asked what, so that a reply in the wrong hands can be seen."""
+
+    def __init__(self) -> None:
+        super().__init__("", step=1_000)
+
+    async def stream(self, prompt: Prompt, deadline: Deadline) -> AsyncIterator[ModelEvent]:
+        self.text = told_of(prompt)
+        async for event in super().stream(prompt, deadline):
+            yield event
+
+
+def told_of(prompt: Prompt) -> str:
+    return repr((prompt.tenant, prompt.key_id, prompt.messages, prompt.max_tokens, prompt.options))
+
+
+async def test_random_requests_are_all_given_what_was_said_to_just_them() -> None:
+    house = House(Telling(), max_bytes=100_000)  # room for a part of what is asked
+    draw = random.Random(0)
+    seen = set()
+    for _ in range(3_000):
+        prompt = replace(
+            PROMPT,
+            tenant=draw.choice(["acme", "other"]),
+            key_id=draw.choice(["k1", "k2"]),
+            messages=(Turn(role="user", content=draw.choice(["Why?", "why?", "Why? ", "Who?"])),),
+            max_tokens=draw.choice([None, 1, 11]),
+            options=Options(stop=draw.choice([(), ("1",), ("", "1")]), seed=draw.choice([None, 0])),
+        )
+        recall, events = await house.ask(prompt)
+        assert text_of(events) == told_of(prompt)
+        assert recall.status == "miss" or told_of(prompt) in seen
+        seen.add(told_of(prompt))
+    assert 300 < house.replies.report().hits < 2_700
+    assert house.replies.report().bytes <= 100_000
 
 
 async def test_what_failed_is_not_kept() -> None:
