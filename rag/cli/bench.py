@@ -14,7 +14,7 @@ from rag.cli import options
 from rag.cli.bench_drill import drill
 from rag.cli.bench_models import embed, ingest, rerank
 from rag.cli.bench_servers import ask, cache, gateway, recall, search
-from rag.cli.bench_strain import beside, overload
+from rag.cli.bench_strain import beside, overload, soak
 from rag.cli.bench_tracing import tracing
 from rag.cli.main import run
 from rag.settings import Settings
@@ -30,7 +30,7 @@ def command() -> None:
     """Measure speed, and stand in for providers."""
 
 
-for measuring in (search, ask, gateway, cache, recall, overload, beside, embed, rerank, ingest, drill, tracing):
+for measuring in (search, ask, gateway, cache, recall, overload, beside, soak, embed, rerank, ingest, drill, tracing):
     command.add_command(measuring)
 
 

@@ -1,5 +1,6 @@
-"""`rag bench overload` and `beside`: the service under strain."""
+"""`rag bench overload`, `beside` and `soak`: the service under strain."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -84,6 +85,33 @@ async def _beside(
         holds=value <= worst,
     )
     return _told(f"/search beside {neighbour}", [capacity, *runs], [found], given["json_file"])
+
+
+@click.command("soak")
+@over
+@filled
+@click.option("--minutes", type=click.FloatRange(0.1), default=30.0, show_default=True, help="In all.")
+@click.option("--steps", type=click.IntRange(1), default=10, show_default=True, help="After the warm-up.")
+@_json
+def soak(minutes: float, steps: int, **given: Any) -> None:
+    """Ask, stream, search and change documents at once over the BEIR collection in FOLDER, and watch the memory."""
+    with index_folder(given["index"]) as index:
+        run(_soak(index, minutes, steps, given))
+
+
+async def _soak(index: Path, minutes: float, steps: int, given: dict[str, Any]) -> int:
+    from rag.bench.compare import measured
+    from rag.bench.search import prepare, service
+    from rag.bench.soak import drift, loads
+
+    collection = given["folder"].resolve()
+    await prepare(collection, given["passages"], index)
+    runs: list[Run] = []
+    async with service(index, {"RAG_CONFIG": os.devnull}) as server:
+        for load in loads(collection, 60.0 * minutes, steps):
+            runs.append(await measured(server, load))
+            click.echo(_line(runs[-1]), err=True)
+    return _told("a soak", runs, [drift(runs)], given["json_file"])
 
 
 def _line(done: "Run") -> str:
