@@ -289,6 +289,14 @@ def test_anthropic_chats(gateway, wire):
     assert (reply.usage.input_tokens, reply.usage.cache_read_input_tokens) == (36, 64)
 
 
+def test_anthropic_counts_tokens(gateway, wire):
+    counted = gateway.anthropic.messages.count_tokens(model=f"{wire}-text", messages=ASKED, system="Be brief.")
+    with_tools = gateway.anthropic.messages.count_tokens(
+        model=f"{wire}-text", messages=ASKED, system="Be brief.", tools=ANTHROPIC_TOOLS
+    )
+    assert 0 < counted.input_tokens < with_tools.input_tokens
+
+
 def test_anthropic_streams(gateway, wire):
     with gateway.anthropic.messages.stream(model=f"{wire}-text", max_tokens=50, messages=ASKED) as stream:
         assert "".join(stream.text_stream) == TEXT

@@ -77,6 +77,9 @@ BODIES = {
             "messages": [{"role": "user", "content": [{"type": "text", "text": ""}]}],
         },
     ],
+    ("POST", "/v1/messages/count_tokens"): [
+        {"model": "big", "messages": TALK, "system": "s", "tools": [{"name": "f", "input_schema": {"type": "object"}}]}
+    ],
     ("POST", "/v1/embeddings"): [{"model": HashingEmbedder().name, "input": ["a", "b"], "encoding_format": "float"}],
     ("POST", "/v1/rerank"): [{"model": "reversing", "query": "q", "documents": ["a", {"text": "b"}], "top_n": 1}],
     ("POST", "/rerank"): [{"query": "q", "texts": ["a", "b"], "raw_scores": False, "return_text": True}],

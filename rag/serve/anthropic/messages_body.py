@@ -8,7 +8,7 @@ from rag.base.chat import PLAIN, Effort, JsonSchema, OneTool, Options, ResponseF
 from rag.base.errors import InvalidInput
 from rag.base.types import Principal, Prompt, Turn
 from rag.serve.anthropic.content import Ignored, MessageBody, Text, text_of, turns_of
-from rag.serve.gateway.prompt import plain_prompt, schema_text
+from rag.serve.gateway.prompt import estimated_tokens, plain_prompt, schema_text
 
 SOME_THINKING_TOKENS, MUCH_THINKING_TOKENS = 4_096, 16_384
 """Up to the first the effort is low, up to the second medium: providers know words where this API has a number."""
@@ -81,45 +81,58 @@ class ThinkingAsNeeded(Struct, frozen=True, forbid_unknown_fields=True, tag_fiel
     display: Ignored = None
 
 
-class MessagesBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A message, as Anthropic's clients ask for it."""
+class CountBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a model would read, as Anthropic's clients have it counted."""
 
     model: str
-    max_tokens: int
     messages: Annotated[list[MessageBody], Meta(min_length=1)]
     system: str | list[Text] | None = None
+    tools: list[ToolBody] | None = None
+    tool_choice: Auto | AnyTool | ThisTool | NoTool | None = None
+    output_config: OutputBody | None = None
+    thinking: ThinkingOn | ThinkingOff | ThinkingAsNeeded | None = None
+    # It changes nothing of the answer.
+    cache_control: Ignored = None
+
+
+class MessagesBody(CountBody, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A message, as Anthropic's clients ask for it."""
+
+    max_tokens: int
     stream: bool | None = None
     temperature: float | None = None
     top_p: float | None = None
     top_k: int | None = None
     stop_sequences: list[str] | None = None
-    tools: list[ToolBody] | None = None
-    tool_choice: Auto | AnyTool | ThisTool | NoTool | None = None
-    output_config: OutputBody | None = None
-    thinking: ThinkingOn | ThinkingOff | ThinkingAsNeeded | None = None
     # They change nothing of the answer.
     metadata: Ignored = None
     service_tier: Ignored = None
-    cache_control: Ignored = None
     diagnostics: Ignored = None
 
 
 def prompt_of(body: MessagesBody, principal: Principal) -> Prompt:
     """The prompt that the body asks to be answered. Raises InvalidInput."""
-    turns = [turn for place, message in enumerate(body.messages) for turn in turns_of(message, place)]
     if body.messages[-1].role == "assistant":
         raise InvalidInput(
             "an answer cannot be begun for the model here", pointer=f"/messages/{len(body.messages) - 1}"
         )
-    if body.system:
-        turns.insert(0, Turn(role="system", content=text_of(body.system)))
-    return plain_prompt(principal, turns, body.max_tokens, body.temperature, _options(body))
+    return plain_prompt(principal, _turns(body), body.max_tokens, body.temperature, _options(body))
+
+
+def n_tokens_of(body: CountBody) -> int:
+    """About how many tokens a model reads of it. Raises InvalidInput."""
+    return estimated_tokens(_turns(body), Options(tools=_tools(body)))
+
+
+def _turns(body: CountBody) -> list[Turn]:
+    turns = [turn for place, message in enumerate(body.messages) for turn in turns_of(message, place)]
+    return [Turn(role="system", content=text_of(body.system)), *turns] if body.system else turns
 
 
 def _options(body: MessagesBody) -> Options:
     choice = body.tool_choice
     options = Options(
-        tools=tuple(_tool(tool, place) for place, tool in enumerate(body.tools or ())),
+        tools=_tools(body),
         tool_choice=_choice(body),
         parallel_tool_calls=False if choice and choice.disable_parallel_tool_use else None,
         response_format=_format(body),
@@ -129,6 +142,10 @@ def _options(body: MessagesBody) -> Options:
         effort=_effort(body),
     )
     return PLAIN if options == PLAIN else options
+
+
+def _tools(body: CountBody) -> tuple[Tool, ...]:
+    return tuple(_tool(tool, place) for place, tool in enumerate(body.tools or ()))
 
 
 def _tool(tool: ToolBody, place: int) -> Tool:

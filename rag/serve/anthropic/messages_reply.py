@@ -88,6 +88,17 @@ class _End(Struct, frozen=True, kw_only=True):
     groundwire: Notes | UnsetType = UNSET
 
 
+class Counted(Struct, frozen=True):
+    """The tokens that a model would read."""
+
+    input_tokens: int
+
+
+def counted(n_tokens: int) -> bytes:
+    """The reply that says how many there are."""
+    return _encode(Counted(n_tokens))
+
+
 def message(message_id: str, model: str, said: Said) -> bytes:
     """The answer as one object."""
     content: list[Text | Thinking | ToolUse] = [Thinking(said.reasoning)] if said.reasoning else []

@@ -4,7 +4,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from rag.serve.anthropic.messages_body import MessagesBody
+from rag.serve.anthropic.messages_body import CountBody, MessagesBody
+from rag.serve.anthropic.messages_reply import Counted
 from rag.serve.openai.chat_body import ChatBody
 from rag.serve.openai.embeddings import EmbeddingsBody
 from rag.serve.openai.models import ModelBody, ModelsBody
@@ -51,6 +52,12 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ),
     ("post", "/v1/messages"): Operation(
         summary="Message a model", description="Anthropic's Messages, of any model.", body=MessagesBody, streams=True
+    ),
+    ("post", "/v1/messages/count_tokens"): Operation(
+        summary="Count the tokens of a message",
+        description="About how many tokens a model would read, as Anthropic's clients ask.",
+        body=CountBody,
+        reply=Counted,
     ),
     ("post", "/v1/embeddings"): Operation(
         summary="Embed texts", description="OpenAI's embeddings, from this server's embedder.", body=EmbeddingsBody

@@ -77,6 +77,12 @@ async def _told(answer: AsyncGenerator[EventT, None], call: Call) -> AsyncGenera
             yield event
 
 
+def check_model(call: Call, model: str) -> None:
+    """Raises NotFound for a name that the key may not ask, or that nobody has."""
+    if model not in model_names(call.services, call.principal):
+        raise _unknown(model)
+
+
 async def _from_documents(
     answer: AsyncGenerator[AnswerEvent, None], dropped: tuple[str, ...]
 ) -> AsyncGenerator[TalkEvent]:

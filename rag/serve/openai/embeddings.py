@@ -14,6 +14,7 @@ from rag.base.ports import Embedder, Vectors
 from rag.base.types import Role, Work
 from rag.serve.gateway.call import Call
 from rag.serve.gateway.call import Work as Coming
+from rag.serve.gateway.room import room
 from rag.serve.openai.content import Ignored
 from rag.serve.replies import Reply
 
@@ -75,15 +76,16 @@ def _texts(body: EmbeddingsBody) -> list[str]:
 
 
 async def _embedded(call: Call, body: EmbeddingsBody, embedder: Embedder, texts: list[str]) -> Reply:
-    is_bulk = len(texts) >= BULK_INPUTS
-    count = call.services.count_tokens
-    lengths = await asyncio.to_thread(count, texts) if is_bulk else count(texts)
-    _check_lengths(lengths, embedder.max_length_tokens)
-    deadline = Deadline.after(call.services.limits.gateway_timeout_s)
-    work = Work(tenant=call.principal.tenant, deadline=deadline, lane="bulk" if is_bulk else "interactive")
-    vectors = await embedder.embed(texts, body.input_type, work)
-    written = (body, vectors, sum(lengths))
-    return Reply(body=await asyncio.to_thread(_encoded, *written) if is_bulk else _encoded(*written))
+    with room(call, n_texts=len(texts), bulk_texts=BULK_INPUTS) as lane:
+        is_bulk = lane == "bulk"
+        count = call.services.count_tokens
+        lengths = await asyncio.to_thread(count, texts) if is_bulk else count(texts)
+        _check_lengths(lengths, embedder.max_length_tokens)
+        deadline = Deadline.after(call.services.limits.gateway_timeout_s)
+        work = Work(tenant=call.principal.tenant, deadline=deadline, lane=lane)
+        vectors = await embedder.embed(texts, body.input_type, work)
+        written = (body, vectors, sum(lengths))
+        return Reply(body=await asyncio.to_thread(_encoded, *written) if is_bulk else _encoded(*written))
 
 
 def _check_lengths(lengths: Sequence[int], most: int) -> None:

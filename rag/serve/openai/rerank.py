@@ -13,11 +13,14 @@ from rag.base.ports import Reranker
 from rag.base.types import Work
 from rag.serve.gateway.call import Call
 from rag.serve.gateway.call import Work as Coming
+from rag.serve.gateway.room import room
 from rag.serve.openai.content import Ignored
 from rag.serve.openai.embeddings import is_named
 from rag.serve.replies import Reply
 
 MAX_DOCUMENTS = 1_000
+BULK_DOCUMENTS = 50
+"""From this many documents on they wait behind those who ask questions."""
 
 
 class TextDocument(Struct, frozen=True):
@@ -126,7 +129,8 @@ def tei_rerank(call: Call, body: TeiRerankBody) -> Coming:
 
 async def _logits(call: Call, reranker: Reranker, query: str, texts: Sequence[str]) -> list[float]:
     deadline = Deadline.after(call.services.limits.gateway_timeout_s)
-    return await reranker.score(query, texts, Work(tenant=call.principal.tenant, deadline=deadline))
+    with room(call, n_texts=len(texts), bulk_texts=BULK_DOCUMENTS) as lane:
+        return await reranker.score(query, texts, Work(tenant=call.principal.tenant, deadline=deadline, lane=lane))
 
 
 async def _probabilities(call: Call, reranker: Reranker, query: str, texts: Sequence[str]) -> list[float]:

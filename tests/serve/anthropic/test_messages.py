@@ -188,3 +188,21 @@ async def test_a_model_that_is_not_there_and_a_key_that_is_wrong_are_told_in_its
         refused = await client.post(PATH, json=asking(), headers={"authorization": "Bearer gw_x_y"})
     assert (missing.status_code, missing.json()["error"]["type"]) == (404, "not_found_error")
     assert (refused.status_code, refused.json()["error"]["type"]) == (401, "authentication_error")
+
+
+async def test_tokens_are_counted_as_a_call_s_own_prompt_is():
+    body = {"model": "big", "messages": [{"role": "user", "content": "x" * 400}], "system": "y" * 40}
+    model, staged = playing(*CALLING)
+    async with client_of(staged) as client:
+        counted = (await client.post(f"{PATH}/count_tokens", json=body)).json()
+        await client.post(PATH, json=body | {"max_tokens": 5})
+    assert counted == {"input_tokens": 100 + 10 + 2 * 4}
+    assert model.prompts[0].n_tokens == counted["input_tokens"]
+
+
+async def test_tokens_for_a_model_that_nobody_has_are_not_counted():
+    _, staged = playing(*CALLING)
+    async with client_of(staged) as client:
+        response = await client.post(f"{PATH}/count_tokens", json=asking("nope") | {"max_tokens": 5})
+        unknown = await client.post(f"{PATH}/count_tokens", json={"model": "nope", "messages": asking()["messages"]})
+    assert (response.status_code, unknown.status_code) == (400, 404)

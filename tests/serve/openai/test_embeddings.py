@@ -5,6 +5,8 @@ import pytest
 
 from rag.base.deadline import Deadline
 from rag.base.types import Work
+from rag.govern.admission import Admission
+from rag.govern.limits import Limits
 from rag.serve.openai.embeddings import BULK_INPUTS, MAX_INPUTS
 from tests.fakes import HashingEmbedder
 from tests.serve.stage import StageSearcher, client_of, services
@@ -81,3 +83,36 @@ async def test_what_cannot_be_embedded_is_refused_and_never_cut_in_silence(clien
     response = await client.post(PATH, json={"model": "hashing", "input": "x"} | body)
     assert (response.status_code, response.json()["error"]["param"]) == (status, param)
     assert embedder.asked == []
+
+
+@pytest.mark.parametrize("n_texts", [1, BULK_INPUTS])
+async def test_a_full_house_has_no_room_for_texts_either(embedder, n_texts):
+    searcher = StageSearcher()
+    searcher.embedder = embedder
+    admission = Admission(Limits(max_in_flight=1))
+    async with client_of(services(searcher=searcher, admission=admission)) as client:
+        body = {"model": "hashing", "input": ["x"] * n_texts}
+        with admission.continued("others"):
+            refused = await client.post(PATH, json=body)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (503, "server_is_overloaded")
+        assert "retry-after" in refused.headers
+        assert embedder.asked == []
+        assert (await client.post(PATH, json=body)).status_code == 200
+        assert admission.n_in_flight == 0
+
+
+async def test_few_texts_are_worked_on_like_a_question_and_many_are_not_counted(embedder):
+    admission = Admission(Limits())
+    seen = []
+
+    class Counting(WatchedEmbedder):
+        async def embed(self, texts, role, work):
+            seen.append(admission.n_in_flight)
+            return await super().embed(texts, role, work)
+
+    searcher = StageSearcher()
+    searcher.embedder = Counting()
+    async with client_of(services(searcher=searcher, admission=admission)) as client:
+        for n_texts in (1, BULK_INPUTS):
+            await client.post(PATH, json={"model": "hashing", "input": ["x"] * n_texts})
+    assert seen == [1, 0]

@@ -2,6 +2,9 @@ import math
 
 import pytest
 
+from rag.govern.admission import Admission
+from rag.govern.limits import Limits
+from rag.serve.openai.rerank import BULK_DOCUMENTS
 from rerank.none import NoReranker
 from tests.fakes import ReversingReranker
 from tests.serve.stage import StageSearcher, client_of, services
@@ -77,3 +80,24 @@ async def test_bounds_are_kept():
             response = await client.post("/v1/rerank", json=body | {"documents": documents})
             assert response.status_code == 400
         assert (await client.post("/v1/rerank", json=body | {"model": "nope", "documents": ["x"]})).status_code == 404
+
+
+@pytest.mark.parametrize(("n_documents", "lane"), [(3, "interactive"), (BULK_DOCUMENTS, "bulk")])
+async def test_many_documents_wait_behind_those_who_ask_and_a_full_house_has_room_for_none(n_documents, lane):
+    asked = []
+
+    class Watched(ReversingReranker):
+        async def score(self, question, passages, work):
+            asked.append(work.lane)
+            return await super().score(question, passages, work)
+
+    searcher = StageSearcher()
+    searcher.reranker = Watched()
+    admission = Admission(Limits(max_in_flight=1))
+    async with client_of(services(searcher=searcher, admission=admission)) as client:
+        body = {"model": "reversing", "query": QUERY, "documents": ["x"] * n_documents}
+        with admission.continued("others"):
+            refused = await client.post("/v1/rerank", json=body)
+        assert (refused.status_code, asked) == (503, [])
+        assert (await client.post("/v1/rerank", json=body)).status_code == 200
+    assert asked == [lane]
