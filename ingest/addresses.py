@@ -4,6 +4,7 @@ A url comes from whoever names sources. Without these rules it could reach what 
 loopback, neighbours in a private network, the metadata service of a cloud (169.254.169.254).
 """
 
+import re
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Final
 from urllib.parse import urlsplit
@@ -14,6 +15,9 @@ SCHEMES: Final = ("http", "https")
 
 _TRANSLATED: Final = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"))
 """NAT64: the last 32 bits are an IPv4 address."""
+
+_ODD: Final = re.compile(r"(?:^|\.)(?:\d+|0x[0-9a-f]*)\.?$", re.IGNORECASE)
+"""A host that ends in a number is an IPv4 address in decimal, octal or hexadecimal parts (WHATWG URL)."""
 
 
 def is_public(address: IPv4Address | IPv6Address) -> bool:
@@ -48,10 +52,14 @@ def require_fetchable(url: str, *, allow_private: bool) -> None:
 
 
 def require_public(host: str) -> None:
-    """Raises PermanentIngestError if the host is written as an address that is not public."""
+    """Raises PermanentIngestError if the host is written as an address that is not public, or oddly."""
     try:
         address = ip_address(host.partition("%")[0])
     except ValueError:
+        if _ODD.search(host):
+            raise PermanentIngestError(
+                "its host is an address in odd letters, which may be one that is not public"
+            ) from None
         return
     if not is_public(address):
         raise PermanentIngestError(

@@ -14,7 +14,7 @@ from rag.base.text import normalised
 from rag.base.titles import name_of
 from rag.base.types import EVERYONE, Document, Metadata, Scalar
 
-_HALF_PAIR = re.compile("[\ud800-\udfff]")
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 class Draft(Struct, frozen=True, kw_only=True):
@@ -37,8 +37,9 @@ class Draft(Struct, frozen=True, kw_only=True):
 def document_of(draft: Draft, tenant: str, recipe: str) -> Document:
     """The document of a draft in a tenant; `recipe` names all that turns its text into chunks and vectors.
 
-    Halves of surrogate pairs become U+FFFD: no store and no tokenizer takes them. The version covers the exact text and
-    everything else that is stored, except `updated_at`: a file that was only touched is not indexed again.
+    Halves of surrogate pairs and NUL become U+FFFD: no tokenizer takes the former, and no PostgreSQL the latter. The
+    version covers the exact text and everything else that is stored, except `updated_at`: a file that was only touched
+    is not indexed again.
     Raises PermanentIngestError for a time that UTC cannot tell.
     """
     uri, title, text = _clean(draft.uri), _clean(draft.title).strip(), _clean(draft.text)
@@ -64,7 +65,7 @@ def document_of(draft: Draft, tenant: str, recipe: str) -> Document:
 
 
 def _clean(text: str) -> str:
-    return text if text.isascii() else _HALF_PAIR.sub("\ufffd", text)
+    return text if text.isascii() and "\0" not in text else _UNSTORABLE.sub("\ufffd", text)
 
 
 def _clean_value(value: Scalar | Sequence[str]) -> Scalar | Sequence[str]:

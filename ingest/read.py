@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from datetime import UTC, datetime
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import unquote, urlsplit
 
@@ -19,6 +19,7 @@ from ingest.outcome import Failure
 from ingest.parse.formats import JSON_LINES, name_for, suffix
 from ingest.parse.parsed import Parsed
 from ingest.parse.pool import ParserPool
+from ingest.regular import open_regular
 from ingest.sources import FileSource, S3Source, Source, StreamSource, UrlSource
 from rag.base.errors import IngestError, PermanentIngestError, TransientIngestError
 from rag.base.types import EVERYONE, Metadata
@@ -152,7 +153,7 @@ class SourceReader:
 
     def _opened(self, source: FileSource | S3Source) -> AbstractContextManager[BinaryIO]:
         if isinstance(source, FileSource):
-            return Path(source.path).open("rb")
+            return open_regular(source.path)
         if self._s3 is None:
             raise PermanentIngestError("s3:// is not read here")
         return self._s3.copied(source)

@@ -99,7 +99,7 @@ def find(patterns: Sequence[str], stdin: BinaryIO, buckets: Bucketed | None = No
             continue
         root = _root(pattern)
         for path in _expanded(pattern):
-            for found in _walk(path, frozenset(), root):
+            for found in _walk(path, root):
                 if found.uri not in seen:
                     seen.add(found.uri)
                     yield found
@@ -164,28 +164,41 @@ def _expanded(pattern: str) -> list[str]:
     return matches
 
 
-def _walk(path: str, parents: frozenset[str], root: str) -> Iterator[FileSource | Failure]:
-    """The file, or what is in the folder and below it. `parents` are the folders around it, links resolved."""
+def _walk(path: str, root: str) -> Iterator[FileSource | Failure]:
+    """The file, or what is in the folder and below it, however deep."""
+    waiting: list[tuple[str, frozenset[str]]] = [(path, frozenset())]
+    while waiting:
+        path, parents = waiting.pop()
+        found = _at(path, parents, root)
+        if isinstance(found, _Folder):
+            within = parents | {found.path}
+            waiting += [(os.path.join(found.path, name), within) for name in reversed(found.names)]  # noqa: PTH118
+        else:
+            yield found
+
+
+class _Folder(Struct, frozen=True):
+    path: str
+    names: Sequence[str]
+
+
+def _at(path: str, parents: frozenset[str], root: str) -> FileSource | Failure | _Folder:
+    """What is there. `parents` are the folders around it, links resolved: one of them has no names a second time."""
     try:
         resolved = os.path.realpath(path, strict=True)
         if os.path.commonpath([resolved, root]) != root:
-            yield _failure(path, f"it is a link that leads out of {root}; name what it leads to as a source of its own")
-            return
+            return _failure(
+                path, f"it is a link that leads out of {root}; name what it leads to as a source of its own"
+            )
         status = os.stat(resolved)  # noqa: PTH116 - as the lines around it
         if stat.S_ISDIR(status.st_mode):
             names = [] if resolved in parents else sorted(os.listdir(resolved))  # noqa: PTH208 - as above
-        elif not stat.S_ISREG(status.st_mode):
-            yield _failure(path, "it is neither a file nor a folder")
-            return
-        else:
-            yield _file(resolved, status)
-            return
+            return _Folder(resolved, [name for name in names if not is_passed_over(name)])
+        if not stat.S_ISREG(status.st_mode):
+            return _failure(path, "it is neither a file nor a folder")
+        return _file(resolved, status)
     except OSError as error:
-        yield _failure(path, f"it cannot be read: {error.strerror or type(error).__name__}")
-        return
-    for name in names:
-        if not is_passed_over(name):
-            yield from _walk(os.path.join(resolved, name), parents | {resolved}, root)  # noqa: PTH118 - as above
+        return _failure(path, f"it cannot be read: {error.strerror or type(error).__name__}")
 
 
 def _file(resolved: str, status: os.stat_result) -> FileSource:

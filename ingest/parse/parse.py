@@ -1,5 +1,6 @@
 """Any file to text."""
 
+from ingest.parse.archive import require_bounded
 from ingest.parse.decode import decode
 from ingest.parse.formats import format_of, suffix
 from ingest.parse.markdown import parse_markdown
@@ -19,6 +20,7 @@ def parse(data: bytes, name: str) -> Parsed:
         raise PermanentIngestError(f"files of the type '.{suffix(name)}' are not supported")
     match kind.reader:
         case "office":
+            require_bounded(data)
             return parse_office(data, kind)
         case "html":
             parsed = parse_html(decode(data), kind)

@@ -55,7 +55,12 @@ class ParserPool:
     def _request(self, *, name: str, path: bytes | None = None, data: bytes | None = None) -> Request:
         limits = self._config
         return Request(
-            name=name, path=path, data=data, max_bytes=limits.max_file_bytes, timeout_s=limits.parse_timeout_s
+            name=name,
+            path=path,
+            data=data,
+            max_bytes=limits.max_file_bytes,
+            max_chars=limits.max_text_chars,
+            timeout_s=limits.parse_timeout_s,
         )
 
     async def _parse(self, request: Request) -> Parsed:

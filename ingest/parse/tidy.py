@@ -9,6 +9,10 @@ import re
 
 _PICTURE = re.compile(r"!\[([^\[\]\n]*)\]\([^()\n]*(?:\([^()\n]*\)[^()\n]*)*\)")
 _EMPTY_LINK = re.compile(r"\[\s*\]\([^()\n]*\)")
+_SCHEME = r"\s*".join  # browsers pass over blanks within
+_ACTIVE_LINK = re.compile(
+    rf"(?<=\]\()\s*<?\s*(?:{_SCHEME('javascript')}|{_SCHEME('vbscript')}|{_SCHEME('data')})\s*:", re.IGNORECASE
+)
 _EMBEDDED = re.compile(r"\bdata:[\w/+.-]+;base64,[A-Za-z0-9+/=]*")
 _RULE_ROW = re.compile(r"^\|(?:[ \t]*:?-+:?[ \t]*\|)+[ \t]*$", re.MULTILINE)
 _ROW = re.compile(r"^\|.*\|[ \t]*$", re.MULTILINE)
@@ -20,7 +24,7 @@ _GAPS = re.compile(r"\n{3,}")
 
 
 def tidied(text: str) -> str:
-    """The same words with pictures as their captions, rows unpadded, escapes undone and gaps closed."""
+    """The same words with pictures as captions, rows unpadded, escapes undone, gaps closed, no scripts in links."""
     text = text.replace("\0", "").replace("\r\n", "\n")
     text = _PICTURE.sub(r"\1", text)
     text = _EMPTY_LINK.sub("", text)
@@ -29,5 +33,6 @@ def tidied(text: str) -> str:
     text = _ROW.sub(lambda row: _BLANKS.sub(" ", row.group()), text)
     text = _DOTS.sub("... ", text)
     text = _ESCAPE.sub(r"\1", text)
+    text = _ACTIVE_LINK.sub("#", text)  # after the escapes, which may hide one
     text = _LINE_ENDS.sub("", text)
     return _GAPS.sub("\n\n", text).strip("\n") + "\n" if text.strip() else ""

@@ -22,6 +22,7 @@ class Request(Struct, frozen=True, kw_only=True):
     path: bytes | None = None
     data: bytes | None = None
     max_bytes: int
+    max_chars: int
     timeout_s: float
 
 

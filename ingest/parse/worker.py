@@ -8,12 +8,13 @@ import math
 import os
 import resource
 import sys
-from pathlib import Path
 
 import msgspec
 
 from ingest.parse.parse import parse
+from ingest.parse.parsed import Parsed
 from ingest.parse.wire import LENGTH, OUT_OF_MEMORY, Done, Refused, Reply, Request, frame
+from ingest.regular import open_regular
 from rag.base.errors import IngestError, PermanentIngestError, TransientIngestError
 from rag.base.priority import step_back
 
@@ -35,7 +36,7 @@ def answer(request: Request) -> Reply:
     """The reply to one request; nothing that a parser raises gets past this."""
     try:
         _limit_cpu(request.timeout_s)
-        return Done(parsed=parse(_read(request), request.name))
+        return Done(parsed=_short(parse(_read(request), request.name), request.max_chars))
     except IngestError as error:
         return Refused(reason=str(error), transient=isinstance(error, TransientIngestError))
     except OSError as error:
@@ -59,7 +60,7 @@ def _fault(error: Exception) -> str:
 def _read(request: Request) -> bytes:
     if request.path is None:
         return _within(request.data or b"", request.max_bytes)
-    with Path(os.fsdecode(request.path)).open("rb") as file:
+    with open_regular(os.fsdecode(request.path)) as file:
         return _within(file.read(request.max_bytes + 1), request.max_bytes)
 
 
@@ -67,6 +68,13 @@ def _within(data: bytes, n_bytes: int) -> bytes:
     if len(data) > n_bytes:
         raise PermanentIngestError(f"it is larger than the {n_bytes} bytes that max_file_bytes allows")
     return data
+
+
+def _short(parsed: Parsed, n_chars: int) -> Parsed:
+    """What is too long is not even handed over, which would take several times its size."""
+    if len(parsed.text) > n_chars:
+        raise PermanentIngestError(f"it holds {len(parsed.text)} characters, and max_text_chars allows {n_chars}")
+    return parsed
 
 
 def _limit_memory(n_bytes: int) -> None:

@@ -44,6 +44,14 @@ def test_an_address_within_another_counts_like_itself(address: IPv4Address) -> N
             "http://127.0.0.1/",
             "http://[::1]:80/",
         ),
+        *(
+            "http://2130706433/",
+            "http://0177.0.0.1/",
+            "http://0x7f000001/",
+            "http://0x7F.1/",
+            "http://127.1./",
+            "http://0/",
+        ),
         *("http://169.254.169.254/latest/meta-data/", "http://[::ffff:10.0.0.1]/", "http://[fe80::1%25eth0]/"),
     ],
 )
@@ -62,6 +70,6 @@ def is_fetched(url: str, *, allow_private: bool) -> bool:
 
 
 def test_private_addresses_can_be_allowed() -> None:
-    private, public = "http://127.0.0.1:8000/a", "https://x.org/a?b=c"
+    private, public = "http://127.0.0.1:8000/a", "https://1.example.x0x1/a?b=c"
     assert [is_fetched(private, allow_private=allowed) for allowed in (False, True)] == [False, True]
     assert [is_fetched(public, allow_private=allowed) for allowed in (False, True)] == [True, True]

@@ -1,4 +1,3 @@
-import time
 from io import BytesIO
 from pathlib import Path
 
@@ -79,7 +78,6 @@ WORDS = {
 async def test_every_real_document_is_indexed_or_refused_with_a_true_reason() -> None:
     store = MemoryStore()
     indexer = an_indexer(store, chunk_tokens=200, window_documents=64)
-    started_s = time.monotonic()
     drafts: dict[str, Draft] = {}
 
     async def watched(reader: SourceReader):
@@ -96,4 +94,3 @@ async def test_every_real_document_is_indexed_or_refused_with_a_true_reason() ->
     for name, words in WORDS.items():
         assert words in drafts[name].text
     assert all(draft.title for name, draft in drafts.items() if name.endswith((".html", ".epub", ".eml", ".msg")))
-    assert time.monotonic() - started_s < 100

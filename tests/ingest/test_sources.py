@@ -1,4 +1,5 @@
 import os
+import subprocess
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
@@ -86,6 +87,30 @@ def test_a_link_that_leads_out_is_a_failure(
     assert {one.uri.rpartition("/")[2] for one in failures} >= {"file.md", "dir"}
     assert all("leads out of" in one.reason for one in failures)
     assert not any("secret" in one.uri for one in everything if not isinstance(one, Failure))
+
+
+@pytest.fixture
+def deep(tmp_path: Path) -> Path:
+    """A file in more folders than Python calls functions within each other; shutil cannot remove them, rm can."""
+    before = os.open(".", os.O_RDONLY)
+    top = tmp_path / "d"
+    try:
+        os.chdir(tmp_path)
+        for _ in range(1200):
+            Path("d").mkdir()
+            os.chdir("d")
+        Path("deep.txt").write_text("x")
+        os.fchdir(before)
+        yield top
+    finally:
+        os.fchdir(before)
+        os.close(before)
+        subprocess.run(["rm", "-r", top], check=True)
+
+
+def test_a_folder_is_walked_however_deep_it_is(deep: Path) -> None:
+    """Whoever may make folders could end every run else."""
+    assert names(deep) == ["deep.txt"]
 
 
 def test_a_link_that_is_named_itself_is_followed(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:

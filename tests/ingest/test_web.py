@@ -2,6 +2,7 @@ import asyncio
 import gzip
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 
 import pytest
 
@@ -11,7 +12,7 @@ from ingest.outcome import Failure
 from ingest.parse.pool import ParserPool
 from ingest.read import SourceReader
 from ingest.sources import UrlSource
-from ingest.web import open_web
+from ingest.web import WebReader, open_web
 from rag.base.errors import PermanentIngestError, TransientIngestError
 from tests.indexing import stream
 
@@ -125,6 +126,46 @@ async def test_a_name_that_leads_to_a_private_address_is_refused(address: str) -
             await web.fetch(f"http://innocent.test:{port}/a")
     assert resolver.asked == ["innocent.test"]
     assert host.asked == []
+
+
+@pytest.mark.parametrize("host", ["2130706433", "0177.0.0.1", "0x7f.1", "127.1", "localhost", "0"])
+async def test_a_private_address_in_other_letters_is_refused(host: str) -> None:
+    """What only the system's own look-up takes for an address is checked after it."""
+    server = Host({"/a": (200, {}, b"secret")})
+    async with server.open() as base, open_web(IngestConfig()) as web:
+        with pytest.raises(PermanentIngestError, match="not public"):
+            await web.fetch(f"http://{host}:{base.rpartition(':')[2]}/a")
+    assert server.asked == []
+
+
+class Redirecting:
+    """A session in which every page but robots.txt leads to the same place."""
+
+    def __init__(self, location: str) -> None:
+        self.location = location
+        self.asked: list[str] = []
+
+    @asynccontextmanager
+    async def get(self, target: object, **_: object) -> AsyncIterator[SimpleNamespace]:
+        self.asked.append(str(target))
+        leads = not str(target).endswith("/robots.txt")
+        headers = {"location": self.location} if leads else {}
+        yield SimpleNamespace(status=302 if leads else 404, headers=headers, reason="X")
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        *("http://169.254.169.254/latest/meta-data/", "http://127.0.0.1/", "http://0.0.0.0/", "//10.0.0.1/x"),
+        *("http://[::1]/", "http://[::ffff:127.0.0.1]/", "http://[64:ff9b::7f00:1]/"),
+        *("file:///etc/passwd", "gopher://127.0.0.1/", "http://user:secret@x.org/", "http://x.org:0/"),
+    ],
+)
+async def test_a_redirect_out_of_the_open_internet_is_not_followed(location: str) -> None:
+    session = Redirecting(location)
+    with pytest.raises(PermanentIngestError):
+        await WebReader(session, IngestConfig()).fetch("http://open.test/a")
+    assert session.asked == ["http://open.test/robots.txt", "http://open.test/a"]
 
 
 async def test_the_connection_goes_to_the_address_that_was_checked() -> None:
