@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from llm.config import Seconds
+from llm.routing.parameters import NO_PARAMETERS, Parameters
 from rag.base.errors import ConfigError
 
 Balancer = Literal["latency", "weighted", "least_in_flight", "cost"]
@@ -48,6 +49,7 @@ class RouteConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """How long a request waits, all in all, for a target to become available again."""
     hedge_after_s: Seconds | None = None
     """A second target is asked when the first has said nothing for so long; whoever speaks first answers."""
+    parameters: Parameters = NO_PARAMETERS
     prefix_affinity: bool = False
     """Prompts that begin alike go to the same target while it keeps up, for the sake of its prompt cache."""
 

@@ -9,10 +9,11 @@ from collections.abc import AsyncGenerator
 from msgspec.structs import replace
 
 from llm.routing.decision import Decision
+from llm.routing.parameters import NO_PARAMETERS, completed, shortened
 from llm.routing.request import Request, Route
 from llm.routing.trial import Trial
 from rag.base.deadline import Deadline
-from rag.base.types import ModelEvent, Prompt
+from rag.base.types import Finished, ModelEvent, Prompt
 
 
 class Router:
@@ -23,14 +24,19 @@ class Router:
         self.route = route
 
     async def stream(self, prompt: Prompt, deadline: Deadline) -> AsyncGenerator[ModelEvent, None]:
-        """See the port. What is raised before the first event stands for all targets that were asked."""
+        """See the port. What is raised before the first event stands for all targets that were asked.
+
+        A history that was too long for the route is named among what was dropped.
+        """
         self.route.purse.requested()
-        attempt = await Request(self.route, prompt, deadline).committed()
+        fitted = self._fitted(prompt)
+        dropped = ("history",) if len(fitted.messages) < len(prompt.messages) else ()
+        attempt = await Request(self.route, fitted, deadline).committed()
         try:
             for event in attempt.accept():
-                yield event
+                yield _telling(event, dropped)
             while attempt.is_open:
-                yield await attempt.next()
+                yield _telling(await attempt.next(), dropped)
         finally:
             await attempt.close()
 
@@ -39,7 +45,20 @@ class Router:
 
         The fallbacks stand at the end, also those that would not be looked at.
         """
-        trial = Trial(self.route.plan, prompt)
-        decision = self.route.decide(trial, prompt)
+        fitted = self._fitted(prompt)
+        trial = Trial(self.route.plan, fitted)
+        decision = self.route.decide(trial, fitted)
         standing_by = trial.standing_by(self.route.instruments.clock(), decision.candidates)
         return replace(decision, candidates=(*decision.candidates, *standing_by))
+
+    def _fitted(self, prompt: Prompt) -> Prompt:
+        """The prompt as the route's parameters make it."""
+        parameters = self.route.config.parameters
+        if parameters == NO_PARAMETERS:
+            return prompt
+        full = completed(prompt, parameters)
+        return full if parameters.history_tokens is None else shortened(full, parameters.history_tokens)
+
+
+def _telling(event: ModelEvent, dropped: tuple[str, ...]) -> ModelEvent:
+    return replace(event, dropped=(*event.dropped, *dropped)) if dropped and isinstance(event, Finished) else event

@@ -4,11 +4,12 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Raw, Struct
 
+from llm.usage import prompt_tokens
 from rag.base.chat import PLAIN, Effort, JsonSchema, OneTool, Options, ResponseFormat, Tool, ToolChoice
 from rag.base.errors import InvalidInput
 from rag.base.types import Principal, Prompt, Turn
 from rag.serve.anthropic.content import Ignored, MessageBody, Text, text_of, turns_of
-from rag.serve.gateway.prompt import estimated_tokens, plain_prompt, schema_text
+from rag.serve.gateway.prompt import plain_prompt, schema_text
 
 SOME_THINKING_TOKENS, MUCH_THINKING_TOKENS = 4_096, 16_384
 """Up to the first the effort is low, up to the second medium: providers know words where this API has a number."""
@@ -121,7 +122,7 @@ def prompt_of(body: MessagesBody, principal: Principal) -> Prompt:
 
 def n_tokens_of(body: CountBody) -> int:
     """About how many tokens a model reads of it. Raises InvalidInput."""
-    return estimated_tokens(_turns(body), Options(tools=_tools(body)))
+    return prompt_tokens(_turns(body), Options(tools=_tools(body)))
 
 
 def _turns(body: CountBody) -> list[Turn]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from msgspec import Raw
 
+from llm.usage import prompt_tokens
 from rag.base.chat import JsonText, Options
 from rag.base.errors import InvalidInput
 from rag.base.types import Principal, Prompt, Turn
@@ -13,10 +14,6 @@ TEMPLATE = "caller"
 
 MAX_TOKENS = 10_000_000
 """More than any model writes; what a call could cost must fit into a ledger."""
-
-_CHARS_PER_TOKEN = 4
-_TOKENS_PER_TURN = 4
-_TOKENS_PER_IMAGE = 800
 
 
 def plain_prompt(
@@ -32,22 +29,13 @@ def plain_prompt(
         key_id=principal.key_id,
         messages=tuple(turns),
         template=TEMPLATE,
-        n_tokens=estimated_tokens(turns, options),
+        n_tokens=prompt_tokens(turns, options),
         question=next((turn.content for turn in reversed(turns) if turn.role == "user"), ""),
         sources=(),
         max_tokens=max_tokens,
         temperature=temperature,
         options=options,
     )
-
-
-def estimated_tokens(turns: Sequence[Turn], options: Options) -> int:
-    """About how many tokens a model reads: English has some four characters to one."""
-    n_chars = sum(len(turn.content) for turn in turns)
-    n_chars += sum(len(call.arguments) + len(call.name) for turn in turns for call in turn.tool_calls)
-    n_chars += sum(len(tool.schema) + len(tool.description) for tool in options.tools)
-    n_images = sum(len(turn.images) for turn in turns)
-    return n_chars // _CHARS_PER_TOKEN + _TOKENS_PER_TURN * len(turns) + _TOKENS_PER_IMAGE * n_images
 
 
 def is_given(value: Raw) -> bool:
