@@ -104,6 +104,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
             "RAG__MODELS": json.dumps(models),
             "RAG__AUTH__KEYS_FILE": str(keys),
             "RAG__RERANKER__KIND": "onnx",
+            "RAG__CACHE__REPLIES__MODELS": json.dumps([name for name in models if name.endswith(("-text", "-tools"))]),
         }
         with (
             workspace.server(**environ) as client,
@@ -126,6 +127,24 @@ def test_openai_chats(gateway, wire):
     assert reply.choices[0].finish_reason == "stop"
     assert reply.usage.prompt_tokens == 100
     assert reply.usage.prompt_tokens_details.cached_tokens == 64
+
+
+def test_openai_is_given_the_same_again_from_memory(gateway, wire):
+    asked = {"model": f"{wire}-text", "messages": ASKED, "temperature": 0}
+    replies = [gateway.openai.chat.completions.with_raw_response.create(**asked) for _ in range(2)]
+    assert [reply.headers["x-cache"] for reply in replies] == ["miss", "hit"]
+    made, kept = (reply.parse() for reply in replies)
+    assert (kept.choices, kept.usage) == (made.choices, made.usage)
+    with gateway.openai.chat.completions.create(**asked, stream=True) as stream:
+        chunks = list(stream)
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == TEXT
+    assert chunks[-1].groundwire["cache"]["status"] == "hit"
+
+
+def test_openai_is_given_no_call_of_a_tool_from_memory(gateway, wire):
+    asked = {"model": f"{wire}-tools", "messages": ASKED, "tools": OPENAI_TOOLS, "extra_body": {"cache": "use"}}
+    replies = [gateway.openai.chat.completions.with_raw_response.create(**asked) for _ in range(2)]
+    assert [reply.headers["x-cache"] for reply in replies] == ["miss", "miss"]
 
 
 def test_openai_streams(gateway, wire):
