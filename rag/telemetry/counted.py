@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing
 
 from rag.base.deadline import Clock, Deadline
 from rag.base.events import Closing
@@ -80,38 +79,48 @@ class ToldModel:
         """The model's own name."""
         return self._model.name
 
-    async def stream(self, prompt: Prompt, deadline: Deadline) -> AsyncIterator[ModelEvent]:
+    def stream(self, prompt: Prompt, deadline: Deadline) -> AsyncIterator[ModelEvent]:
         """See the port."""
+        events = self._model.stream(prompt, deadline)
         if SPENT.get() is not None:
-            async with Closing(self._model.stream(prompt, deadline)) as events:
-                async for event in events:
-                    yield event
-            return
-        spent, started_s = Spent(), self._clock()
-        ttft_s: float | None = None
-        outcome, error = "left", None
-        try:
-            async with aclosing(within(SPENT, spent, self._model.stream(prompt, deadline))) as events:
-                async for event in events:
-                    ttft_s = ttft_s if ttft_s is not None else self._clock() - started_s
-                    if isinstance(event, Finished):  # after it readers may leave
-                        outcome = "answered"
-                    yield event
-        except Exception as fault:
-            outcome, error = outcome_of_error(fault), class_of(fault)
-            raise
-        finally:
-            told = Told(
-                kind="chat",
-                request_id=REQUEST_ID.get(),
-                tenant=prompt.tenant,
-                subject=self._subject_of(prompt.key_id),
-                outcome=outcome,
-                error=error,
-                model=self._alias,
-                question=prompt.question or None,
-                duration_s=self._clock() - started_s,
-                ttft_s=ttft_s,
-                spent=spent,
+            return events
+        call = _Call(self._clock)
+
+        def ended(failed: BaseException | None) -> None:
+            self._tell(
+                call.told(failed, model=self._alias, prompt=prompt, subject=self._subject_of(prompt.key_id)),
             )
-            self._tell(told)
+
+        return within(SPENT, call.spent, events, call.note, ended)
+
+
+class _Call:
+    """What becomes known of a call that is no part of answering a question."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.spent = Spent()
+        self._clock = clock
+        self._started_s = clock()
+        self._ttft_s: float | None = None
+        self._is_answered = False
+
+    def note(self, event: ModelEvent) -> None:
+        if self._ttft_s is None:
+            self._ttft_s = self._clock() - self._started_s
+        self._is_answered = self._is_answered or isinstance(event, Finished)  # after it readers may leave
+
+    def told(self, failed: BaseException | None, *, model: str, prompt: Prompt, subject: str) -> Told:
+        fault = failed if isinstance(failed, Exception) else None
+        return Told(
+            kind="chat",
+            request_id=REQUEST_ID.get(),
+            tenant=prompt.tenant,
+            subject=subject,
+            outcome=outcome_of_error(fault) if fault else "answered" if self._is_answered else "left",
+            error=class_of(fault) if fault else None,
+            model=model,
+            question=prompt.question or None,
+            duration_s=self._clock() - self._started_s,
+            ttft_s=self._ttft_s,
+            spent=self.spent,
+        )

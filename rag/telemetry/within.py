@@ -1,7 +1,8 @@
-"""Streams that are made under a context variable which their reader does not see."""
+"""Streams that are made under a context variable which their reader does not see, and watched."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextvars import ContextVar
+from functools import partial
 from typing import TypeVar
 
 from rag.base.events import close
@@ -11,42 +12,30 @@ Event = TypeVar("Event")
 Value = TypeVar("Value")
 
 
+def _nothing(_: object) -> None:
+    pass
+
+
 async def within(
-    variable: ContextVar[Value], value: Value, events: AsyncIterator[Event]
+    variable: ContextVar[Value],
+    value: Value,
+    events: AsyncIterator[Event],
+    note: Callable[[Event], None] = _nothing,
+    ended: Callable[[BaseException | None], None] = _nothing,
 ) -> AsyncGenerator[Event, None]:
     """The events, each made while `variable` has `value`, and given out while it has what it had; closed likewise.
 
+    `note` is told of each event before it is given out, and `ended` of the end, with what made it one before its time.
     A generator that sets a variable itself would set it for its reader too, and could not always reset it.
     """
+    failed: BaseException | None = None
     try:
         while True:
             token = variable.set(value)
             try:
                 event = await anext(events)
-            except StopAsyncIteration:
-                return
             finally:
                 variable.reset(token)
-            yield event
-    finally:
-        await _close(variable, value, events)
-
-
-async def spanned(
-    span: Span, events: AsyncIterator[Event], note: Callable[[Event], None] = lambda _: None
-) -> AsyncGenerator[Event, None]:
-    """The same for a span: its events are made while it is open, it is told of each of them, and it ends with the last.
-
-    Not made of `within`: every event would take one more step, and answers have hundreds.
-    """
-    failed: BaseException | None = None
-    try:
-        while True:
-            token = CURRENT.set(span)
-            try:
-                event = await anext(events)
-            finally:
-                CURRENT.reset(token)
             note(event)
             yield event
     except StopAsyncIteration:
@@ -56,9 +45,16 @@ async def spanned(
         raise
     finally:
         try:
-            await _close(CURRENT, span, events)
+            await _close(variable, value, events)
         finally:
-            end(span, failed)
+            ended(failed)
+
+
+def spanned(
+    span: Span, events: AsyncIterator[Event], note: Callable[[Event], None] = _nothing
+) -> AsyncGenerator[Event, None]:
+    """The same for a span: its events are made while it is open, it is told of each, and it ends with the last."""
+    return within(CURRENT, span, events, note, partial(end, span))
 
 
 async def _close(variable: ContextVar[Value], value: Value, events: AsyncIterator[Event]) -> None:
