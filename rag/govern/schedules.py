@@ -49,10 +49,11 @@ class LocalSchedules:
     async def take(self, rows: Sequence[Row], weight: int) -> Moment:
         """See the port."""
         now_s = self._clock()
-        before = tuple(self._tats_s.get(row.name, now_s) for row in rows)
-        verdicts = [meter(row.rate, tat_s, now_s, weight) for row, tat_s in zip(rows, before, strict=True)]
-        if weight and all(verdict.is_admitted for verdict in verdicts):
-            self._tats_s.update((row.name, verdict.tat_s) for row, verdict in zip(rows, verdicts, strict=True))
+        before = tuple([self._tats_s.get(row.name, now_s) for row in rows])
+        if weight:
+            verdicts = [meter(row.rate, tat_s, now_s, weight) for row, tat_s in zip(rows, before, strict=True)]
+            if all(verdict.is_admitted for verdict in verdicts):
+                self._tats_s.update((row.name, verdict.tat_s) for row, verdict in zip(rows, verdicts, strict=True))
         return Moment(now_s, before)
 
     async def give_back(self, rows: Sequence[Row], weight: int) -> None:
