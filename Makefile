@@ -11,6 +11,7 @@ RUN    := .venv/bin
 DEV    := .venv-dev/bin
 CODE   := rag ingest rerank llm cache
 TORCH  := .venv-torch/bin
+RAY    := .venv-ray/bin
 LOCK   := .ci/lock
 
 # --- environments -----------------------------------------------------------------------------------------------------
@@ -45,7 +46,10 @@ endef
 	@$(PIP) install --no-compile 'torch==2.13.0'
 	@touch $@
 
-.PHONY: help install install-dev llama demo serve test test-torch check format formatted lint types imports docs lock clean
+.venv-ray/.installed: $(LOCK)/ray.txt
+	$(create)
+
+.PHONY: help install install-dev llama demo serve test test-torch test-ray check format formatted lint types imports docs lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -74,6 +78,9 @@ test: .venv-dev/.installed ## run the tests
 
 test-torch: .venv-torch/.installed ## run the tests of what needs the torch extra: exporting, the original models, training
 	@$(TORCH)/python -m pytest -p no:cacheprovider -m torch $(PYTEST)
+
+test-ray: .venv-ray/.installed ## run the tests of what needs the ray extra: embedding on several machines
+	@$(RAY)/python -m pytest -p no:cacheprovider -m ray $(PYTEST)
 
 format: .venv-dev/.installed ## rewrite the code in the house's format
 	@$(DEV)/ruff format .
@@ -109,8 +116,9 @@ lock: .venv-dev/.installed ## lock the dependencies again (LOCK_FLAGS=--upgrade 
 	$(COMPILE) $(OMIT) $(FROM) --extra dev --output-file $(LOCK)/dev.txt
 	$(COMPILE) $(FROM) --all-extras --output-file $(LOCK)/all.txt
 	$(COMPILE) $(FROM) $(NO_CUDA) --extra dev --extra torch --output-file $(LOCK)/torch.txt
+	$(COMPILE) $(FROM) --constraint $(LOCK)/dev.txt --extra dev --extra ray --output-file $(LOCK)/ray.txt
 	$(COMPILE) --no-deps $(LOCK)/llama.in --output-file $(LOCK)/llama.txt
 
 clean: ## remove the environments and caches
-	@rm -rf .venv .venv-dev .venv-torch .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
+	@rm -rf .venv .venv-dev .venv-torch .venv-ray .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
 	@find $(CODE) tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -183,10 +183,30 @@ async def open_worker(settings: Settings) -> AsyncIterator[Shift]:
     """A worker with its models and the index, ready to begin. Raises ConfigError, Unavailable."""
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
-        embedder, tokenizer = await enter(open_embedder(settings.embedder, settings.models_dir))
-        store = await enter(_open_store(settings, embedder))
-        library = Library(Indexer(embedder, store, tokenizer, settings.ingest), store)
+        opened = await enter(open_embedder(settings.embedder, settings.models_dir))
+        library, _ = await enter(_open_library(settings, opened))
         yield await enter(open_shift(settings, library))
+
+
+@asynccontextmanager
+async def open_bulk(settings: Settings) -> AsyncIterator[tuple[Library, Store]]:
+    """The index, and what documents get into it by, embedded on a Ray cluster. Raises ConfigError, Unavailable."""
+    try:
+        from rag.index.embedders.ray import open_pool
+    except ImportError as missing:
+        raise ConfigError("--engine ray needs an extra: pip install 'groundwire[ray]'") from missing
+    async with (
+        open_pool(settings.embedder, settings.models_dir) as opened,
+        _open_library(settings, opened) as library,
+    ):
+        yield library
+
+
+@asynccontextmanager
+async def _open_library(settings: Settings, opened: Opened) -> AsyncIterator[tuple[Library, Store]]:
+    embedder, tokenizer = opened
+    async with _open_store(settings, embedder) as store:
+        yield Library(Indexer(embedder, store, tokenizer, settings.ingest), store), store
 
 
 def _catalogue(settings: Settings) -> Catalogue:

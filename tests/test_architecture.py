@@ -231,6 +231,7 @@ def test_no_tracked_file_names(what, pattern):
         ("stack", ["queue", "redis", "postgres"]),
         ("dev", ["dev"]),
         ("torch", ["dev", "torch"]),
+        ("ray", ["dev", "ray"]),
         ("all", list(PROJECT["optional-dependencies"])),
     ],
 )

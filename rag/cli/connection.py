@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 import msgspec
@@ -19,13 +19,16 @@ from ingest.local import LocalIndex
 from ingest.remote import RemoteIndexer
 from ingest.sync import Index
 from rag.base.errors import CallerError, ConfigError, DependencyError, GroundwireError, Unavailable
-from rag.compose import open_services
+from rag.compose import open_bulk, open_services
 from rag.govern.keys import KeyRing
 from rag.settings import Settings
 
 STATE_FILE = "server.json"
 PROBE_TIMEOUT_S = 2.0
 DEFAULT_TENANT = "default"
+
+Engine = Literal["local", "ray"]
+"""Where passages are embedded."""
 
 
 class ServerState(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,16 +74,24 @@ async def connected(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @asynccontextmanager
-async def indexing(settings: Settings, tenant: str) -> AsyncIterator[Index]:
+async def indexing(settings: Settings, tenant: str, engine: Engine = "local") -> AsyncIterator[Index]:
     """How to index: through the running server of this data folder, else into the folder itself.
 
-    Raises ConfigError when the server would put the documents into another tenant.
+    Raises ConfigError when the server would put the documents into another tenant, or embed them in its own process.
     """
     state = await running_server(settings.data_dir)
+    if state is None and engine == "ray":
+        async with open_bulk(settings) as (library, store):
+            yield LocalIndex(library, tenant, store.optimize)
+        return
     if state is None:
         async with open_services(settings, KeyRing()) as services:
             yield LocalIndex(services.library, tenant, services.optimize)
         return
+    if engine == "ray":
+        raise ConfigError(
+            f"the server at {state.url} holds this data folder and embeds by itself; stop it for --engine ray"
+        )
     if tenant != DEFAULT_TENANT and "RAG_API_KEY" not in os.environ:
         raise ConfigError(
             f"the server at {state.url} holds this data folder and takes the tenant from the key; "

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ingest.read import SourceReader
     from ingest.sources import Source
     from ingest.sync import Synchroniser
+    from rag.cli.connection import Engine
 
     Look = Callable[[], Iterator[Source | Failure]]
 
@@ -43,6 +44,7 @@ class Wanted(Struct, frozen=True, kw_only=True):
     delete_missing: bool = False
     dry_run: bool = False
     every_s: float | None = None
+    engine: "Engine" = "local"
 
 
 def _grants(_: click.Context, option: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
@@ -76,6 +78,13 @@ def _grants(_: click.Context, option: click.Parameter, given: tuple[str, ...]) -
     show_default=True,
     help="With --watch: seconds between two looks.",
 )
+@click.option(
+    "--engine",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="Embed in this process, or on the Ray cluster that RAY_ADDRESS names, else in one of this machine.",
+)
 @options.as_json
 @click.pass_context
 def command(
@@ -89,6 +98,7 @@ def command(
     dry_run: bool,
     watch: bool,
     every_s: float,
+    engine: "Engine",
     as_json: bool,
 ) -> None:
     """Read documents into the index: files, folders, globs, URLs, s3://BUCKET/KEY, or JSON lines from stdin (-).
@@ -110,6 +120,7 @@ def command(
         delete_missing=delete_missing,
         dry_run=dry_run,
         every_s=every_s if watch else None,
+        engine=engine,
         as_json=as_json,
     )
     run(ingest(options.settings_of(ctx), wanted))
@@ -125,7 +136,7 @@ async def ingest(settings: Settings, wanted: Wanted) -> int:
     from rag.cli.connection import indexing
 
     async with AsyncExitStack() as stack:
-        index = await stack.enter_async_context(indexing(settings, wanted.tenant))
+        index = await stack.enter_async_context(indexing(settings, wanted.tenant, wanted.engine))
         pool = await stack.enter_async_context(ParserPool(settings.ingest))
         web = None
         if any(map(is_url, wanted.sources)):
