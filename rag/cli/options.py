@@ -31,11 +31,18 @@ def settings_of(ctx: click.Context) -> Settings:
     settings = load_settings(given["config"])
     data_dir = given["data_dir"]
     settings = msgspec.structs.replace(settings, data_dir=data_dir.resolve()) if data_dir else settings
-    if (settings.data_dir / RESTORED).exists():
+    if _waits(settings.data_dir / RESTORED):
         from rag.backup.restoring import complete
 
         complete(settings.data_dir)
     return settings
+
+
+def _waits(folder: Path) -> bool:
+    try:
+        return folder.exists()
+    except OSError:  # who opens the data folder says what is wrong with it, and not every command does
+        return False
 
 
 def file_of(ctx: click.Context) -> Path | None:

@@ -12,6 +12,7 @@ from rag.backup.archive import CONTENTS
 from rag.backup.restoring import DRAFT, READY, complete, completion, make_ready, prepare, restore
 from rag.backup.taking import Backups
 from rag.base.errors import Conflict, InvalidInput
+from rag.cli.options import RESTORED
 from rag.settings import Settings
 from tests.backup.conftest import filled, said, still
 
@@ -56,6 +57,10 @@ async def test_killed_after_any_step_the_next_command_puts_the_rest_into_its_pla
         if len(done) < n_done:
             break
     assert len(done) >= MIN_POINTS
+
+
+def test_every_command_looks_for_the_folder_that_waits():
+    assert RESTORED == READY
 
 
 async def test_killed_while_it_unpacks_nothing_has_changed(archive, data_dir):
