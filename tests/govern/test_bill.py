@@ -148,7 +148,7 @@ def test_the_ledger_is_the_providers_bill(tmp_path: Path) -> None:
     lines = list(bill)
     assert bill.n_open == 0
     assert len(lines) > N_REQUESTS / 2
-    assert sum(report.is_hedge for report in reports) > N_REQUESTS / 50
+    assert sum(report.is_hedge for report in reports) > N_REQUESTS / 100  # 1.3 to 4 % by seed
     assert sum(report.number > 1 for report in reports) > N_REQUESTS / 20
     assert sum(line.left for line in lines) > N_REQUESTS / 10
     assert sum(line.cached_tokens > 0 for line in lines) > N_REQUESTS / 20
