@@ -111,7 +111,8 @@ async def open_unbatched(settings: Settings, models: Models) -> AsyncIterator[Se
 def _reranker(in_thread: "_InThread", settings: Settings) -> BlendingReranker:
     config = settings.reranker if isinstance(settings.reranker, OnnxRerankConfig) else OnnxRerankConfig()
     card = open_model(config.model, "rerank", settings.models_dir).card
-    return BlendingReranker(in_thread, Blend(weight=config.weight, temperature=card.temperature), depth=config.depth)
+    blend = Blend(weight=config.weight, temperature=card.temperature, likeness=config.likeness)
+    return BlendingReranker(in_thread, blend, depth=config.depth)
 
 
 class _InThread:
