@@ -201,7 +201,10 @@ class _Client:
     def forget(self) -> None:
         """It may leave now."""
         self._limit = None
+        # Nobody collects a cycle with a future of granian's in it: all of the request would stay for good.
+        self._next.remove_done_callback(self._heard)
         self._next.cancel()
+        del self._next, self._receive
 
     def _listen(self) -> None:
         self._next = asyncio.ensure_future(self._receive())

@@ -1,9 +1,11 @@
 """Over real sockets, through granian."""
 
 import asyncio
+import gc
 import signal
 import socket
 import sys
+from collections import Counter
 from contextlib import asynccontextmanager
 
 import httpx
@@ -266,3 +268,29 @@ async def test_a_signal_drains_the_process_and_it_exits_with_0(number):
             process.send_signal(number)
             out, err = await process.communicate()
     assert (process.returncode, out, err) == (0, b"", b"")
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/search", {"query": "x"}),
+        ("/ask", {"question": "x"}),
+        ("/ask", STREAM),
+        ("/v1/chat/completions", {"model": "rag/default", "messages": [{"role": "user", "content": "x"}]}),
+    ],
+)
+async def test_nothing_of_a_request_stays_when_it_is_over(path, body):
+    """Granian's objects are not seen by the garbage collector, so that one callback on them keeps all of a request."""
+    async with served(services()) as client:
+
+        async def left_after(n_requests):
+            for _ in range(n_requests):
+                assert (await client.post(path, json=body)).is_success
+            gc.collect()
+            return Counter(kind.__name__ for kind in map(type, gc.get_objects()))
+
+        before = await left_after(5)
+        more = await left_after(30) - before
+    kept_by_the_stage = {"Principal", "Query", "tuple", "frozenset"}
+    of_an_import = {"ReferenceType", "builtin_function_or_method"}
+    assert {kind for kind, n in more.items() if n >= 20} - kept_by_the_stage - of_an_import == set()
