@@ -83,6 +83,25 @@ def jobs(task: Task, entries: Sequence[Entry], questions: Sequence[str], n_items
     return [(draw.choice(questions), texts[at : at + DEPTH]) for at in range(0, n_items, DEPTH)]
 
 
+def of_length(work: Sequence[Job], n_tokens: int, counter: Tokenizer) -> list[Job]:
+    """The same work with every item repeated or cut to so many tokens, a pair with its question.
+
+    Raises ConfigError when that leaves a pair no room for the passage.
+    """
+    return [(question, [_of_length(question, text, n_tokens, counter) for text in texts]) for question, texts in work]
+
+
+def _of_length(question: str, text: str, n_tokens: int, counter: Tokenizer) -> str:
+    n_around = len(counter.encode(question, "").ids if question else counter.encode("").ids)
+    if n_tokens <= n_around:
+        raise ConfigError(f"{n_tokens} tokens are too few: {n_around} are there before the text")
+    n_words, encoded = n_tokens - n_around, counter.encode(text, add_special_tokens=False)
+    while len(encoded.ids) < n_words:
+        text = f"{text} {text}"
+        encoded = counter.encode(text, add_special_tokens=False)
+    return text[: encoded.offsets[n_words - 1][1]]
+
+
 def single_jobs(questions: Sequence[str], n_items: int) -> list[Job]:
     """Questions one by one, as they come to an idle service."""
     return [("", [questions[number % len(questions)]]) for number in range(n_items)]
@@ -124,12 +143,19 @@ def _speed(name: str, taken: Taken, ours: str, n_items: int, n_tokens: int) -> S
 
 
 @asynccontextmanager
-async def contending(task: Task, *, fp32: str, original: str) -> AsyncIterator[tuple[list[Contender], Tokenizer]]:
-    """The service's own path first, then the fp32 file and the original where their folders are given."""
+async def contending(
+    task: Task, *, fp32: str, original: str, one_by_one: bool = False
+) -> AsyncIterator[tuple[list[Contender], Tokenizer]]:
+    """The service's own path first, then the fp32 file and the original where their folders are given.
+
+    With `one_by_one` the service is handed each text of a job by a caller of its own, as questions come; the others get
+    their batch at once.
+    """
     folder = open_model("all-minilm-l6-v2" if task == "embed" else "rerank-minilm-l6", task)
     model = await asyncio.to_thread(OnnxModel.load, folder)
     try:
-        contenders = [_ours(task, model)]
+        ours = _ours(task, model)
+        contenders = [_apart(ours) if one_by_one else ours]
         if fp32:
             contenders.append(_padded(open_model(fp32, task)))
         if original:
@@ -167,6 +193,15 @@ def _ours(task: Task, model: OnnxModel, lane: Lane = "bulk", at_once: int = 4) -
         return await scorer.score(question, texts, work)
 
     return Contender("groundwire", run, at_once)
+
+
+def _apart(contender: Contender) -> Contender:
+    """One job at a time, with a caller for each of its texts."""
+
+    async def run(job: Job) -> object:
+        return await asyncio.gather(*(contender.run((job[0], [text])) for text in job[1]))
+
+    return Contender(contender.name, run, at_once=1)
 
 
 def _direct(folder: ModelFolder) -> Contender:

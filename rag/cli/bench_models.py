@@ -22,6 +22,8 @@ def _racing(function: Callable[..., Any]) -> Callable[..., Any]:
             click.argument("folder", type=_FOLDER),
             click.option("--items", type=click.IntRange(1), default=400, show_default=True, help="Of each repeat."),
             click.option("--repeats", type=click.IntRange(1), default=4, show_default=True, help="By turns."),
+            click.option("--tokens", type=click.IntRange(8, 512), help="Repeat or cut every text or pair to so many."),
+            click.option("--one-by-one", is_flag=True, help="Hand every text of a batch in by a caller of its own."),
             click.option("--fp32", default="", help="A model folder to run in padded batches beside it."),
             click.option("--original", default="", help="The original, for sentence-transformers beside it."),
             click.option("--json", "json_file", type=_FILE, help="Write what was measured here."),
@@ -51,7 +53,10 @@ async def _race(task: "Task", title: str, given: dict[str, Any]) -> int:
     from rag.bench.corpus import read_entries, read_questions
 
     work = models.jobs(task, read_entries(given["folder"]), read_questions(given["folder"]), given["items"])
-    async with models.contending(task, fp32=given["fp32"], original=given["original"]) as (contenders, counter):
+    peers = {"fp32": given["fp32"], "original": given["original"]}
+    async with models.contending(task, **peers, one_by_one=given["one_by_one"]) as (contenders, counter):
+        if given["tokens"]:
+            work = models.of_length(work, given["tokens"], counter)
         report = await models.race(title, contenders, work, given["repeats"], counter)
     models.show(report)
     models.write(report, given["json_file"])

@@ -2,6 +2,7 @@
 
 import pytest
 
+from rag.base.errors import ConfigError
 from rag.bench.corpus import Entry
 from rag.bench.models import (
     BATCH,
@@ -11,9 +12,12 @@ from rag.bench.models import (
     idle_contending,
     idle_cost_ms,
     jobs,
+    of_length,
     race,
     single_jobs,
 )
+from rag.infer.models import open_model
+from rag.infer.tokens import load_counter
 
 ENTRIES = [Entry(f"d{n}", "t", f"The tower number {n} was built in {1900 + n}.") for n in range(10)]
 QUESTIONS = ["When was the tower built?"]
@@ -26,6 +30,27 @@ def test_the_work_is_the_same_again_and_cut_as_the_service_cuts_it():
     assert {question for question, _ in embedding} == {""}
     assert [len(texts) for _, texts in pairs] == [DEPTH, DEPTH, DEPTH, 10]
     assert {question for question, _ in pairs} == set(QUESTIONS)
+
+
+@pytest.mark.parametrize("n_tokens", [16, 128])
+def test_items_can_all_be_of_one_length(n_tokens):
+    counter = load_counter(open_model("all-minilm-l6-v2", "embed").tokenizer)
+    for task in ("embed", "rerank"):
+        for question, texts in of_length(jobs(task, ENTRIES, QUESTIONS, 70), n_tokens, counter):
+            lengths = [len(counter.encode(*([question, text] if question else [text])).ids) for text in texts]
+            assert lengths == [n_tokens] * len(texts)
+
+
+def test_a_pair_has_no_room_beside_a_long_question():
+    counter = load_counter(open_model("all-minilm-l6-v2", "embed").tokenizer)
+    with pytest.raises(ConfigError, match="too few"):
+        of_length([("word " * 20, ["text"])], 16, counter)
+
+
+async def test_texts_can_come_one_by_one():
+    async with contending("embed", fp32="", original="", one_by_one=True) as ((ours,), _):
+        vectors = await ours.run(("", ["one", "two", "three"]))
+    assert [each.shape for each in vectors] == [(1, 384)] * 3
 
 
 @pytest.mark.parametrize("task", ["embed", "rerank"])
