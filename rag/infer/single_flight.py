@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Hashable
+from contextlib import nullcontext
 from typing import Any, Generic, TypeVar
 
 from rag.base.deadline import Clock, Deadline
@@ -61,7 +62,7 @@ class SingleFlight(Generic[Key, Result]):
         landed = asyncio.get_running_loop().create_future()
         flight.waiting.append(landed)
         try:
-            async with asyncio.timeout(timeout_s):
+            async with nullcontext() if timeout_s is None else asyncio.timeout(timeout_s):
                 await landed
         except TimeoutError:
             pass
