@@ -14,7 +14,7 @@ from rag.base.types import CacheMode, Finished, ModelEvent, Prompt, TextDelta
 OVERHEAD_BYTES: Final = 768
 """Objects around the texts of one reply, measured as about 0.7 kB (CPython 3.11, 2026-11-24)."""
 MAX_PROMPT_TOKENS: Final = 16_384
-"""Longer prompts seldom come twice, and looking through one for what is personal takes 0.1 ms for each kB (2026-11-24)."""
+"""Longer prompts seldom come twice, and looking through one for what is personal takes 0.1 ms for each kB (2026-11)."""
 _NOT_PART: Final = frozenset({"tenant", "key_id", "template", "n_tokens", "question", "sources"})
 """Of a prompt: who asks stands apart, and the rest follows from the messages. Whatever else a prompt has counts."""
 
