@@ -74,8 +74,8 @@ class BulkEmbedder:
             if isinstance(batch, GroundwireError):
                 return batch
             vectors.append(batch)
-        rows = np.concatenate(vectors)[skip : skip + len(chunked.chunks)]
-        return Embedded(chunked.document, chunked.chunks, rows)
+        rows = vectors[0] if len(vectors) == 1 else np.concatenate(vectors)
+        return Embedded(chunked.document, chunked.chunks, rows[skip : skip + len(chunked.chunks)])
 
     async def _embed_batch(
         self, texts: Sequence[str], new_work: Callable[[], Work], permits: asyncio.Semaphore

@@ -1,8 +1,8 @@
 """How many tokens a text has, asked thousands of times about pieces of the same text."""
 
+from bisect import bisect_left
 from collections.abc import Sequence
 
-import numpy as np
 from tokenizers import Tokenizer
 
 CHARS_PER_TOKEN = 10
@@ -21,7 +21,7 @@ class PieceMeter:
     def __init__(self, tokenizer: Tokenizer, text: str) -> None:
         self._text = text
         offsets = tokenizer.encode(text, add_special_tokens=False).offsets
-        self._starts = np.fromiter((start for start, _ in offsets), dtype=np.int64, count=len(offsets))
+        self._starts = [start for start, _ in offsets]
         self._at = 0
         self.n_tokens = len(offsets)
 
@@ -31,8 +31,9 @@ class PieceMeter:
         if at < 0:
             at = max(self._text.find(piece), 0)
         self._at = at
-        first, last = np.searchsorted(self._starts, (at, at + len(piece)))
-        return max(int(last - first), -(-len(piece) // CHARS_PER_TOKEN))
+        first = bisect_left(self._starts, at)
+        last = bisect_left(self._starts, at + len(piece), first)
+        return max(last - first, -(-len(piece) // CHARS_PER_TOKEN))
 
 
 def exact_counts(tokenizer: Tokenizer, texts: Sequence[str]) -> list[int]:

@@ -291,12 +291,12 @@ def _tenants(shard: EdgeShard) -> list[str]:
 
 def _page(shard: EdgeShard, selection: Selection, limit: int, start: str | None) -> Page:
     offset = None if start is None else point_id(start)
-    found, following = shard.scroll(
-        ScrollRequest(offset=offset, limit=limit, filter=edge_filter(selection), with_payload=True)
-    )
+    wanted = edge_filter(selection)
+    found, following = shard.scroll(ScrollRequest(offset=offset, limit=limit, filter=wanted, with_payload=True))
+    is_whole = start is None and following is None
     return Page(
         records=tuple(read_record(record.payload or {}) for record in found),
-        total=_count(shard, selection),
+        total=len(found) if is_whole else shard.count(CountRequest(exact=True, filter=wanted)),
         cursor=None if following is None else cursor_at(identifier_of(following)),
     )
 
