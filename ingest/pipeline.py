@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Container, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
 from threading import Event
@@ -20,7 +20,7 @@ from ingest.lookup import by_id, record_with, records_by
 from ingest.near import NearDuplicateFinder
 from ingest.outcome import Failure, Outcome, Report, failed
 from ingest.plan import Held, Step, plan, record_of
-from ingest.ready import Key, Ready, carried_out, indexed, key_of, skipped
+from ingest.ready import Key, Ready, carried_out, indexed, key_of, mirrored, skipped
 from rag.base.deadline import Clock, Deadline
 from rag.base.errors import Forbidden, GroundwireError, IngestError, PermanentIngestError
 from rag.base.ids import digest, document_id
@@ -84,6 +84,21 @@ class Indexer:
         if not document.text.strip():
             raise PermanentIngestError("it holds no text")
         return document
+
+    def makes(self, draft: Draft, record: DocumentRecord) -> bool:
+        """Whether the draft would become the version that the record is of: the same chunks and the same vectors."""
+        try:
+            return self.document(draft, record.tenant).version == record.version
+        except PermanentIngestError:
+            return False
+
+    async def put_as_they_are(self, documents: Sequence[IndexedDocument], there: Container[str]) -> list[Outcome]:
+        """Stores documents of a store that this recipe filled; `there` holds the ids of which it has a version."""
+        async with self._writing:
+            errors = await self._put(documents)
+        return [
+            mirrored(each.record, errors.get(each.record.id), is_there=each.record.id in there) for each in documents
+        ]
 
     async def index(self, document: Document, work: Work, access: Access | None = None) -> Outcome:
         """Stores one document in place of its earlier version.

@@ -5,10 +5,11 @@ from msgspec import Struct
 
 from ingest.embed import Embedded
 from ingest.near import Nearness
-from ingest.outcome import Outcome
+from ingest.outcome import Outcome, Status
 from ingest.plan import Step, record_of
+from rag.base.errors import GroundwireError
 from rag.base.ports import IndexedDocument
-from rag.base.types import Document
+from rag.base.types import Document, DocumentRecord
 
 Key = tuple[str, str]
 """Id and version: one document may come twice in a run."""
@@ -65,3 +66,22 @@ def carried_out(step: Step, ready: Ready | None) -> Outcome:
         source=document.source,
         near_duplicate_of=ready.nearness.near_duplicate_of if ready and stored else None,
     )
+
+
+def mirrored(record: DocumentRecord, error: GroundwireError | None, *, is_there: bool) -> Outcome:
+    """The outcome of a document that was put as it is in another store."""
+    status: Status = "duplicate" if record.duplicate_of else "updated" if is_there else "added"
+    return Outcome(
+        document_id=record.id,
+        uri=record.uri,
+        status="failed" if error else status,
+        version=record.version,
+        n_chunks=record.n_chunks,
+        reason=str(error or ""),
+        near_duplicate_of=record.near_duplicate_of,
+    )
+
+
+def untouched(record: DocumentRecord) -> Outcome:
+    """The outcome of a document that another store has already."""
+    return Outcome(document_id=record.id, uri=record.uri, status="unchanged", version=record.version)

@@ -283,7 +283,7 @@ async def _open_answering(
         )
         writing = partial(_writing, kept.hearing, seen)
         library = Library(*writing(present, settings.ingest))
-        succession = await enter(Succession(present, Nursery(settings, seen), searcher, library, writing))
+        succession = await enter(Succession(present, settings, Nursery(settings, seen), searcher, library, writing))
         seen.counting(succession)
         yield _Answering(searcher, models, kept, succession)
 

@@ -14,7 +14,7 @@ from ingest.pipeline import Indexer, Progress
 from ingest.reindex import Copy
 from rag.base.errors import PermanentIngestError
 from rag.base.ports import Embedder, PassageStore, Retriever
-from rag.index.embedders.factory import OnBatch, Opened, open_embedder
+from rag.index.embedders.factory import Opened, open_embedder
 from rag.index.factory import INDEX, OpenStore, Rebuild, Store, rebuild_of
 from rag.index.filters import Fields
 from rag.index.retriever import BatchedRetriever
@@ -66,16 +66,13 @@ async def open_generation(
 
 
 @asynccontextmanager
-async def _open_following(
-    rebuild: Rebuild, settings: Settings, on_batch: OnBatch | None = None
-) -> AsyncIterator[tuple[Embedder, Tokenizer, OpenStore]]:
-    """The embedder of the settings and the index that it fills beside the one in use. Raises ConfigError."""
-    async with open_embedder(settings.embedder, settings.models_dir, on_batch) as (embedder, tokenizer):
-        store = await rebuild.open_next(embedder, settings.fusion, Fields(settings.fields))
-        try:
-            yield embedder, tokenizer, store
-        finally:
-            await store.close()
+async def _open_next(rebuild: Rebuild, settings: Settings, embedder: Embedder) -> AsyncIterator[OpenStore]:
+    """The index that the embedder fills beside the one in use. Raises ConfigError."""
+    store = await rebuild.open_next(embedder, settings.fusion, Fields(settings.fields))
+    try:
+        yield store
+    finally:
+        await store.close()
 
 
 def copying_indexer(embedder: Embedder, store: PassageStore, tokenizer: Tokenizer, config: IngestConfig) -> Indexer:
@@ -96,12 +93,17 @@ class Nursery:
         self.discard_previous = self._rebuild.discard_previous
 
     @asynccontextmanager
-    async def opened(self, settings: Settings) -> AsyncIterator[Generation]:
-        """The next generation by those settings. Raises ConfigError."""
-        async with _open_following(self._rebuild, settings, self._seen.batch) as (embedder, tokenizer, store):
-            named = self._seen.embedder(embedder, settings.embedder)
-            async with open_generation((named, tokenizer), store, store.close, settings, self._seen) as generation:
-                yield generation
+    async def opened(self, settings: Settings, readers: Opened | None) -> AsyncIterator[Generation]:
+        """The next generation by those settings, embedded for by `readers` where given. Raises ConfigError."""
+        async with AsyncExitStack() as held:
+            enter = held.enter_async_context
+            if readers is None:
+                embedder, tokenizer = await enter(
+                    open_embedder(settings.embedder, settings.models_dir, self._seen.batch)
+                )
+                readers = self._seen.embedder(embedder, settings.embedder), tokenizer
+            store = await enter(_open_next(self._rebuild, settings, readers[0]))
+            yield await enter(open_generation(readers, store, store.close, settings, self._seen))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +120,10 @@ class Replacement:
 async def open_replacement(settings: Settings) -> AsyncIterator[Replacement]:
     """The index as it was built, and one beside it that is built with the present settings. Raises ConfigError."""
     rebuild = _rebuild(settings)
-    async with _open_following(rebuild, settings) as (embedder, tokenizer, new):
+    async with (
+        open_embedder(settings.embedder, settings.models_dir) as (embedder, tokenizer),
+        _open_next(rebuild, settings, embedder) as new,
+    ):
         old = await rebuild.open_present()
         try:
             indexer = copying_indexer(embedder, new, tokenizer, settings.ingest)

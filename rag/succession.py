@@ -21,9 +21,11 @@ from ingest.pipeline import Indexer
 from ingest.reindex import Copy
 from rag.base.deadline import Deadline
 from rag.base.errors import Conflict, GroundwireError, PermanentIngestError, for_the_log
+from rag.base.memory import give_back_freed
 from rag.base.ports import PassageStore
 from rag.base.types import Candidate, Work
 from rag.generation import MAX_PASSES, Generation, copying_indexer
+from rag.index.embedders.factory import Opened
 from rag.index.embedders.shared import SharedEmbedder
 from rag.pipeline.recent import DEPTH, Overlap, overlap
 from rag.pipeline.search import Searcher
@@ -42,9 +44,13 @@ _log = logging.getLogger(__name__)
 
 
 class Wish(Struct, frozen=True, kw_only=True):
-    """What the next generation is to be, and on which terms it takes over."""
+    """What the next generation is to be, and on which terms it takes over.
+
+    Without `opens_embedder` it embeds with what the present one does, whatever the settings say.
+    """
 
     settings: Settings
+    opens_embedder: bool = True
     documents_per_s: float | None = None
     """At most so many are copied in a second."""
     min_overlap: float = 0.0
@@ -68,8 +74,8 @@ class Standing(Struct, frozen=True, kw_only=True):
 class Nursery(Protocol):
     """Where the next generation grows; `rag.generation` has the one in use."""
 
-    def opened(self, settings: Settings) -> AbstractAsyncContextManager[Generation]:
-        """The next generation by those settings, with what an earlier run left of it."""
+    def opened(self, settings: Settings, readers: Opened | None) -> AbstractAsyncContextManager[Generation]:
+        """The next generation by those settings, with what an earlier run left of it; `readers` embed for it."""
         ...
 
     async def optimize(self) -> None:
@@ -98,12 +104,15 @@ class Succession:
     def __init__(
         self,
         present: Generation,
+        settings: Settings,
         nursery: Nursery,
         searcher: Searcher,
         library: Library,
         writing: Writing,
     ) -> None:
         self.present = present
+        self.settings = settings
+        """Those that the present generation was built by."""
         self.standing = Standing()
         self._nursery = nursery
         self._searcher = searcher
@@ -111,12 +120,16 @@ class Succession:
         self._writing = writing
         self._task: asyncio.Task[None] | None = None
         self._adopted = AsyncExitStack()
+        """What stays open to the end: whoever embeds for itself may still use the embedders of earlier generations."""
+        self._passing = AsyncExitStack()
+        """What the present generation can be closed with, when it has an embedder from before."""
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
+        await self._passing.aclose()
         await self._adopted.aclose()
 
     async def n_documents(self) -> int:
@@ -163,15 +176,16 @@ class Succession:
 
     async def _succeed(self, wish: Wish) -> None:
         previous = self.present
+        readers = None if wish.opens_embedder else (previous.embedder, previous.tokenizer)
         copy = Copy(previous.store, documents_per_s=wish.documents_per_s)
-        async with self._nursery.opened(wish.settings) as following:
+        async with self._nursery.opened(wish.settings, readers) as following:
             self._note(embedder=following.embedder.name, documents=await previous.store.n_documents())
             report = await self._catch_up(copy, following, wish)
         if report.chunks:
             self._note(state="optimizing")
             await self._nursery.optimize()
         async with AsyncExitStack() as opened:
-            following = await opened.enter_async_context(self._nursery.opened(wish.settings))
+            following = await opened.enter_async_context(self._nursery.opened(wish.settings, readers))
             await self._catch_up_until_quiet(copy, following, wish)
             self._note(state="comparing", overlap=await self._compared(following))
             self._require_likeness(wish.min_overlap)
@@ -180,11 +194,15 @@ class Succession:
                 self._note(state="stepping over")
                 await self._nursery.adopt()
                 space = self._step_over(following, wish.settings)
-                self._adopted.push_async_exit(opened.pop_all())
+                passing, self._passing = self._passing, opened.pop_all()
+                if wish.opens_embedder:
+                    self._adopted.push_async_exit(self._passing.pop_all())
         if await self._nursery.outlast_writers():
             await self._catch_up(copy, following, wish)
         await space.left()
         await previous.retire()
+        await passing.aclose()
+        await asyncio.to_thread(give_back_freed)
         if not wish.keeps_previous:
             await self._nursery.discard_previous()
 
@@ -230,7 +248,7 @@ class Succession:
         """One step: nothing is awaited here. Returns the space in which earlier questions still are."""
         self.library.exchange(*self._writing(following, settings.ingest))
         space = self._searcher.exchange(Space(SharedEmbedder(following.embedder), following.retriever))
-        self.present = following
+        self.present, self.settings = following, settings
         return space
 
 

@@ -33,6 +33,7 @@ from rag.index.filters import Fields
 from rag.index.fusion import Ranking, fuse
 from rag.index.hybrid import Outcome, asks_for_nothing, candidates, require_searchable
 from rag.index.payload import chunk_payloads, record_payload
+from rag.index.wear import Wear
 
 
 class MemoryStore:
@@ -48,6 +49,7 @@ class MemoryStore:
         self._dimension = dimension
         self._documents: dict[str, IndexedDocument] = {}
         self.epoch = 1
+        self.worn = Wear()
 
     async def put(self, documents: Sequence[IndexedDocument]) -> None:
         for document in documents:
@@ -86,6 +88,9 @@ class MemoryStore:
 
     async def tenants(self) -> list[str]:
         return sorted({document.record.tenant for document in self._documents.values()})
+
+    async def wear(self) -> Wear:
+        return self.worn
 
     async def optimize(self) -> bool:
         return False

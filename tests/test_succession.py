@@ -5,6 +5,7 @@ import itertools
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from rag.base.ports import PassageStore, Retrieval, Vectors
 from rag.base.types import Candidate, Chunk, Passage, Principal, Query, Role, Work
 from rag.generation import Generation
 from rag.govern.access import managed_in
+from rag.index.embedders.factory import Opened
 from rag.index.hybrid import Outcome
 from rag.index.retriever import BatchedRetriever
 from rag.pipeline.config import AnswerConfig
@@ -80,9 +82,11 @@ class Nursery:
         self.store = OwnStore(embedder)
         self.did: list[str] = []
         self.breaks = False
+        self.readers: Opened | None = None
 
     @asynccontextmanager
-    async def opened(self, settings: Settings) -> AsyncIterator[Generation]:
+    async def opened(self, settings: Settings, readers: Opened | None) -> AsyncIterator[Generation]:
+        self.readers = readers
         async with generation(self.embedder, self.store) as following:
             yield following
 
@@ -126,7 +130,7 @@ class Scene:
         self.nursery = nursery
         self.library = Library(an_indexer(present.store, present.embedder), present.store)
         self.searcher = Searcher(present.embedder, present.retriever, NoReranker(), AnswerConfig())
-        self.succession = Succession(present, nursery, self.searcher, self.library, writing)
+        self.succession = Succession(present, Settings(), nursery, self.searcher, self.library, writing)
         self.wish = Wish(settings=Settings())
         self.n_answered = 0
 
@@ -239,3 +243,17 @@ def passage_at(start: int, stop: int) -> Candidate:
     instant = datetime(2026, 1, 1, tzinfo=UTC)
     passage = Passage(chunk=chunk, uri="d", title="", version="1", format="text", updated_at=instant)
     return Candidate(passage=passage, score=1.0, origin="fused")
+
+
+async def test_the_same_embedder_may_go_on(scene: Scene) -> None:
+    present, settings = (
+        scene.succession.present,
+        Settings(data_dir=Path("elsewhere"), ingest=IngestConfig(chunk_tokens=16)),
+    )
+    scene.nursery.embedder = scene.nursery.store.embedder = Embedder("old@1")
+    scene.succession.start(Wish(settings=settings, opens_embedder=False))
+    assert (await scene.succession.ended()).state == "done"
+    assert scene.nursery.readers == (present.embedder, present.tokenizer)
+    assert scene.succession.settings is settings
+    assert scene.nursery.store.embedder.n_embedded == 0, "its vectors were there"
+    assert await content(scene.nursery.store) == await content(present.store)

@@ -57,10 +57,15 @@ async def _serve(read: Callable[[], Settings], file: Path | None, token: str) ->
     from rag.reload import following
     from rag.serve.server import bind, serve
     from rag.telemetry.logs import configure
+    from rag.upkeep import upkeep
 
     @asynccontextmanager
     async def opened() -> AsyncIterator["Services"]:
-        async with open_services(settings, keys, read) as services, following(services.reloader, *files):
+        async with (
+            open_services(settings, keys, read) as services,
+            following(services.reloader, *files),
+            upkeep(services.succession, _rebuild_after(settings)),
+        ):
             yield services
 
     sys.setswitchinterval(SWITCH_S)
@@ -83,6 +88,12 @@ async def _serve(read: Callable[[], Settings], file: Path | None, token: str) ->
     finally:
         remove_state(settings.data_dir)
     return 0
+
+
+def _rebuild_after(settings: Settings) -> int:
+    from rag.index.config import EdgeConfig
+
+    return settings.index.rebuild_after_chunks if isinstance(settings.index, EdgeConfig) else 0
 
 
 def _keep_what_is_there() -> None:

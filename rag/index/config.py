@@ -39,6 +39,8 @@ class EdgeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, 
     bm25: Bm25Config = Bm25Config()
     threads: Annotated[int, Meta(ge=1, le=64)] = 4
     min_free_bytes: Annotated[int, Meta(ge=0)] = 128 * 1024 * 1024
+    rebuild_after_chunks: Annotated[int, Meta(ge=0)] = 20_000
+    """A server builds its index anew when so many were added or are gone, if that is a tenth or a half of all."""
 
 
 class QdrantConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="qdrant"):

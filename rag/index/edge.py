@@ -39,7 +39,8 @@ from rag.index.gate import Gate
 from rag.index.hybrid import DENSE, Hybrid, Outcome, dense_of
 from rag.index.manifest import MANIFEST, Manifest, read_manifest, write_manifest
 from rag.index.payload import identifier_of, point_id, read_passage, read_record
-from rag.index.selection import DOCUMENTS, OneOf, Selection, selected
+from rag.index.selection import CHUNKS, DOCUMENTS, OneOf, Selection, selected
+from rag.index.wear import Wear
 
 _FLUSH_EVERY: Final = 8192
 """Points between flushes: a pause of 0.15 s each, and at most 1 s of log to replay when opening."""
@@ -66,6 +67,10 @@ class EdgeStore:
         self._gate = Gate()
         self._writes: set[asyncio.Task[Any]] = set()
         self._n_unflushed = 0
+        self._n_put = 0
+        self._n_at_first = _count(shard, CHUNKS)
+        # Indexed are the words of every chunk, and the vectors of those that were there when it was optimized.
+        self._n_one_by_one_at_first = max(0, 2 * self._n_at_first - shard.info().indexed_vectors_count)
         self._torn = False
         # Starts at the time of opening, so that it grows across restarts too and an old cache never looks fresh.
         self._epoch = time.time_ns()
@@ -113,6 +118,7 @@ class EdgeStore:
         await asyncio.to_thread(self._threads.shutdown)
         if shard is not None:
             await asyncio.to_thread(shard.close)
+        self._frequencies = DocumentFrequencies()  # of a large index they are large
 
     @property
     def name(self) -> str:
@@ -167,6 +173,10 @@ class EdgeStore:
         """
         return await self._read(lambda shard: self._search.run(shard, self._frequencies, requests), here=here)
 
+    async def wear(self) -> Wear:
+        """What building the index anew would gain. What was gone before it was opened is not known."""
+        return await self._read(self._wear)
+
     async def optimize(self) -> bool:
         """Builds the HNSW graph over what was added since the last time; returns whether there was anything to do.
 
@@ -174,6 +184,14 @@ class EdgeStore:
         Without it new chunks are found by comparing them all: exact, at 0.3 ms per question and 1,000 chunks.
         """
         return await self._write(lambda shard: shard.optimize())
+
+    def _wear(self, shard: EdgeShard) -> Wear:
+        n_chunks, n_ever = _count(shard, CHUNKS), self._n_at_first + self._n_put
+        return Wear(
+            n_chunks=n_chunks,
+            n_one_by_one=min(n_chunks, self._n_one_by_one_at_first + self._n_put),
+            n_gone=n_ever - n_chunks,
+        )
 
     def _store(self, shard: EdgeShard, batch: Batch) -> None:
         self._require_space()
@@ -184,6 +202,7 @@ class EdgeStore:
             raise
         finally:
             self._epoch += 1
+        self._n_put += len(batch.chunks)
         self._n_unflushed += len(batch.chunks) + len(batch.documents)
         if self._n_unflushed >= _FLUSH_EVERY:
             shard.flush()

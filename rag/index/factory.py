@@ -10,6 +10,7 @@ from rag.base.types import Access, Filters
 from rag.index.config import EdgeConfig, FusionConfig, QdrantConfig, StoreConfig
 from rag.index.filters import Fields
 from rag.index.retriever import SearchesInBatches
+from rag.index.wear import Wear
 
 INDEX = "index"
 """The folder of the embedded index within the data folder."""
@@ -38,6 +39,10 @@ class Store(PassageStore, SearchesInBatches, Protocol):
 
     async def tenants(self) -> list[str]:
         """Everyone who has a document here."""
+        ...
+
+    async def wear(self) -> Wear:
+        """How far building it anew would speed it up; nothing where the store sees to that by itself."""
         ...
 
     async def optimize(self) -> bool:

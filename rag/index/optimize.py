@@ -4,9 +4,12 @@ import sys
 
 from qdrant_edge import EdgeShard
 
+from rag.base.priority import step_back
+
 
 def main(path: str) -> None:
-    """Loads the shard, optimizes it and writes it out."""
+    """Loads the shard, optimizes it and writes it out, behind whoever answers questions meanwhile."""
+    step_back()
     shard = EdgeShard.load(path)
     try:
         shard.optimize()

@@ -47,6 +47,7 @@ from rag.index.qdrant_points import (
     server_filter,
 )
 from rag.index.selection import DOCUMENTS, UNFINISHED, OneOf, Selection, chunks_of, other_chunks_of, selected
+from rag.index.wear import Wear
 
 _PAGE: Final = 256
 _MAX_TENANTS: Final = 100_000
@@ -169,6 +170,10 @@ class QdrantStore:
             lambda: self._client.facet(self._collection, "tenant", limit=_MAX_TENANTS, exact=True)
         )
         return sorted(str(hit.value) for hit in found.hits)
+
+    async def wear(self) -> Wear:
+        """Nothing: the server keeps itself in order."""
+        return Wear()
 
     async def optimize(self) -> bool:
         """Nothing: the server does it by itself."""

@@ -21,6 +21,7 @@ from rag.index.edge_words import counted
 from rag.index.filters import Fields, parse_filters
 from rag.index.frequencies import DocumentFrequencies
 from rag.index.manifest import Manifest, write_manifest
+from rag.index.wear import Wear
 from tests.building import DIMENSION, EMBEDDER, document, question
 
 ALL = managed_in("acme")
@@ -333,3 +334,17 @@ async def test_the_manifest_says_what_the_index_was_built_with(tmp_path: Path) -
     await (await opened(tmp_path, fields=Fields({"year": "integer"}))).close()
     manifest = msgspec.json.decode((tmp_path / "manifest.json").read_bytes())
     assert (manifest["embedder"], manifest["dimension"], manifest["fields"]) == ("hashing@1", 32, {"year": "integer"})
+
+
+async def test_what_was_written_since_it_was_built_is_told(tmp_path: Path) -> None:
+    store = await opened(tmp_path)
+    assert await store.wear() == Wear()
+    await store.put([await document("a", ["one", "two"]), await document("b", ["three"])])
+    assert await store.wear() == Wear(n_chunks=3, n_one_by_one=3)
+    await store.put([await document("a", ["one", "four"])])
+    await store.delete(ALL, (Match(field="uri", any_of=("b",)),))
+    assert await store.wear() == Wear(n_chunks=2, n_one_by_one=2, n_gone=3)
+    await store.close()
+    store = await opened(tmp_path)
+    assert await store.wear() == Wear(n_chunks=2, n_one_by_one=2)
+    await store.close()

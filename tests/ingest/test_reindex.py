@@ -98,3 +98,50 @@ async def test_no_more_documents_are_copied_in_a_second_than_was_said() -> None:
     scene.copy = Copy(scene.old, documents_per_s=4.0, clock=lambda: now_s, sleep=sleep)
     await scene.catch_up()
     assert now_s == pytest.approx(10.0)
+
+
+def _drafts() -> list[Draft]:
+    drafts = [Draft(uri=f"doc:{at}", text=f"the cat sat on mat {at}") for at in range(6)]
+    return [
+        *drafts,
+        Draft(uri="a:twin", text="the cat sat on mat 2"),
+        Draft(uri="doc:long", text=CATS, metadata={"year": 2}),
+    ]
+
+
+async def test_what_would_come_out_the_same_keeps_its_vectors() -> None:
+    scene = Scene()
+    await run(scene.writer, _drafts())
+    report = await scene.copy.catch_up(scene.new, an_indexer(scene.new, scene.embedder))
+    assert (report.added, report.duplicate, scene.embedder.n_embedded) == (7, 1, 0)
+    assert await content(scene.new) == await content(scene.old)
+    await run(scene.writer, [Draft(uri="doc:1", text="on a mat"), Draft(uri="doc:new", text="a cat")])
+    await scene.writer.remove((await all_records(scene.old))["doc:2"])
+    scene.copy = Copy(scene.old)  # as after a restart
+    report = await scene.copy.catch_up(scene.new, an_indexer(scene.new, scene.embedder))
+    assert (report.added, report.updated, report.deleted, scene.embedder.n_embedded) == (1, 2, 1, 0)
+    assert await content(scene.new) == await content(scene.old)
+
+
+async def test_of_documents_of_several_recipes_each_is_made_as_it_needs() -> None:
+    scene = Scene()
+    await run(scene.writer, _drafts())
+    await run(
+        an_indexer(scene.old, chunk_tokens=24),
+        [Draft(uri="doc:0", text=CATS, metadata={"year": 2}), Draft(uri="z:1", text="a cat")],
+    )
+    await scene.catch_up()
+    assert scene.embedder.n_embedded > 0
+    drafts = [draft for draft in _drafts() if draft.uri != "doc:0"]
+    wanted = await scene.fresh(
+        [*drafts, Draft(uri="doc:0", text=CATS, metadata={"year": 2}), Draft(uri="z:1", text="a cat")]
+    )
+    assert (await content(scene.new)).keys() == wanted.keys()
+    texts = {uri: [chunk.text for chunk, _ in found] for uri, (_, found) in (await content(scene.new)).items()}
+    assert texts["z:1"] == ["a cat"]
+    both = {
+        uri: record.duplicate_of
+        for uri, record in (await all_records(scene.new)).items()
+        if uri in {"doc:0", "doc:long"}
+    }
+    assert sum(original is not None for original in both.values()) == 1, "they hold the same"
