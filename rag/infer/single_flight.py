@@ -18,8 +18,8 @@ class _Flight(Generic[Result]):
 
     __slots__ = ("task", "waiting")
 
-    def __init__(self, task: asyncio.Task[Result]) -> None:
-        self.task = task
+    def __init__(self) -> None:
+        self.task: asyncio.Task[Result]
         self.waiting: list[asyncio.Future[None]] = []  # in the order in which they came
 
 
@@ -53,9 +53,16 @@ class SingleFlight(Generic[Key, Result]):
         return flight.task.result()
 
     def _take_off(self, key: Key, work: Callable[[], Coroutine[Any, Any, Result]]) -> _Flight[Result]:
-        flight = self._flights[key] = _Flight(asyncio.get_running_loop().create_task(work(), name="flight"))
-        flight.task.add_done_callback(lambda _: self._land(key, flight))
+        flight = self._flights[key] = _Flight[Result]()
+        flight.task = asyncio.get_running_loop().create_task(self._fly(key, flight, work), name="flight")
+        flight.task.add_done_callback(_look_at)
         return flight
+
+    async def _fly(self, key: Key, flight: _Flight[Result], work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
+        try:
+            return await work()
+        finally:
+            self._land(key, flight)  # not in a callback of the task, which is called a turn of the loop later
 
     async def _wait(self, key: Key, flight: _Flight[Result], timeout_s: float | None) -> None:
         """Returns when the work is done or the time is up. `asyncio.wait` would do it at five times the cost."""
@@ -78,5 +85,8 @@ class SingleFlight(Generic[Key, Result]):
         for landed in flight.waiting:
             if not landed.done():
                 landed.set_result(None)
-        if flight.task.done() and not flight.task.cancelled():
-            flight.task.exception()  # looked at, for the case that everyone is gone
+
+
+def _look_at(task: asyncio.Task[Any]) -> None:
+    if not task.cancelled():
+        task.exception()  # for the case that everyone is gone
