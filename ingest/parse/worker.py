@@ -16,12 +16,12 @@ from ingest.parse.parsed import Parsed
 from ingest.parse.wire import LENGTH, OUT_OF_MEMORY, Done, Refused, Reply, Request, frame
 from ingest.regular import open_regular
 from rag.base.errors import IngestError, PermanentIngestError, TransientIngestError
-from rag.base.priority import step_back
+from rag.base.priority import BULK, step_back
 
 
 def main() -> None:
     """Answers requests until stdin ends."""
-    step_back()
+    step_back(BULK)
     _limit_memory(int(sys.argv[1]))
     replies = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a parser prints must not end up between the replies

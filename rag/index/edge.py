@@ -25,6 +25,7 @@ from qdrant_edge import CountRequest, EdgeShard, FacetRequest, Record, ScrollReq
 
 from rag.base.errors import ConfigError, GroundwireError, Unavailable
 from rag.base.ports import IndexedDocument, Page, Retrieval, Vectors
+from rag.base.priority import COMPUTING, step_back
 from rag.base.types import Access, Filters, Passage
 from rag.index.bm25 import Bm25Encoder
 from rag.index.config import EdgeConfig, FusionConfig
@@ -97,7 +98,8 @@ class EdgeStore:
         encoder = Bm25Encoder(config.bm25)
         require_space = partial(_require_space, path, config.min_free_bytes)
         wanted = Manifest(embedder=embedder_name, dimension=dimension, bm25=config.bm25, fields=fields.declared)
-        threads = ThreadPoolExecutor(config.threads, thread_name_prefix="index")
+        # The first of them loads the shard, whose own threads inherit its priority.
+        threads = ThreadPoolExecutor(config.threads, "index", partial(step_back, COMPUTING))
         try:
             opened = await asyncio.get_running_loop().run_in_executor(
                 threads, _open, path / manifest, wanted, fields, require_space

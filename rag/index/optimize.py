@@ -4,12 +4,12 @@ import sys
 
 from qdrant_edge import EdgeShard
 
-from rag.base.priority import step_back
+from rag.base.priority import BULK, step_back
 
 
 def main(path: str) -> None:
     """Loads the shard, optimizes it and writes it out, behind whoever answers questions meanwhile."""
-    step_back()
+    step_back(BULK)
     shard = EdgeShard.load(path)
     try:
         shard.optimize()

@@ -12,7 +12,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from rag.base.errors import ConfigError
-from rag.base.priority import step_back
+from rag.base.priority import BULK, COMPUTING, step_back
 from rag.base.types import Work
 from rag.infer.batcher import Batcher
 from rag.infer.models import ModelFolder
@@ -58,8 +58,8 @@ class OnnxModel:
         self.folder = folder
         self._run_tokens = 0 if folder.card.output_depends_on_batch else RUN_TOKENS
         self._idle = deque(_session(folder) for _ in range(n_sessions))
-        self._threads = ThreadPoolExecutor(n_sessions, thread_name_prefix=f"onnx-{folder.card.task}")
-        self._threads_behind = ThreadPoolExecutor(n_sessions, "onnx-behind", initializer=step_back)
+        self._threads = _threads(f"onnx-{folder.card.task}", n_sessions, COMPUTING)
+        self._threads_behind = _threads("onnx-behind", n_sessions, BULK)
         self._batcher: Batcher[TokenRow, Output] = Batcher(
             folder.card.task,
             partial(self._run_in, self._threads),
@@ -129,6 +129,10 @@ class OnnxModel:
         if card.pooling == "mean" and not card.pooled_in_graph:
             output = mean_pooled(output, feeds["attention_mask"])
         return np.asarray(output, dtype=np.float32)
+
+
+def _threads(name: str, n_threads: int, steps_back: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(n_threads, name, partial(step_back, steps_back))
 
 
 def _limits(folder: ModelFolder, n_sessions: int) -> BatchLimits:

@@ -3,8 +3,9 @@
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
-from rag.base.priority import STEP_BACK, step_back
+from rag.base.priority import BULK, step_back
 
 
 def own_niceness() -> int:
@@ -13,6 +14,6 @@ def own_niceness() -> int:
 
 def test_a_thread_steps_back_by_itself() -> None:
     before = own_niceness()
-    with ThreadPoolExecutor(1, initializer=step_back) as threads:
-        assert threads.submit(own_niceness).result() == min(before + STEP_BACK, 19)
+    with ThreadPoolExecutor(1, initializer=partial(step_back, BULK)) as threads:
+        assert threads.submit(own_niceness).result() == min(before + BULK, 19)
     assert own_niceness() == before
