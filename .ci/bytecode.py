@@ -11,8 +11,6 @@ IMPORTED = (
     "aiohttp",
     "charset_normalizer",
     "click",
-    "granian",
-    "granian.server.embed",
     "httpx",
     "httpx_aiohttp",
     "kreuzberg",
@@ -29,6 +27,7 @@ IMPORTED = (
     "semantic_text_splitter",
     "structlog",
     "tokenizers",
+    "uvicorn.protocols.http.httptools_impl",
     "uvloop",
 )
 

@@ -3,9 +3,10 @@
 import asyncio
 import time
 from collections.abc import Awaitable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from llm.config import RemoteConfig
+from rag.base.alarm import Alarm
 from rag.base.deadline import Clock, Deadline
 from rag.base.errors import DeadlineExceeded
 
@@ -23,7 +24,7 @@ class Patience:
 
     def __init__(self, config: RemoteConfig, deadline: Deadline, target: str, clock: Clock = time.monotonic) -> None:
         self._clock = clock
-        self._bell = _Bell()
+        self._alarm = Alarm()
         self._target = target
         self._idle_timeout_s = config.idle_timeout_s
         self._left_s = config.first_token_timeout_s
@@ -45,70 +46,18 @@ class Patience:
         """The result of `work`, which is cancelled when a timer runs out. Raises DeadlineExceeded then."""
         started_s = self._clock()
         until_stop_s = max(0.0, self._stop_s - started_s)
-        self._bell.set(min(self._left_s, until_stop_s))
+        self._alarm.set(min(self._left_s, until_stop_s))
         try:
             return await work
         except asyncio.CancelledError as error:
-            if not self._bell.is_the_cause():
+            if not self._alarm.is_the_cause():
                 raise
             complaint = self._complaint if self._left_s < until_stop_s else self._stop_complaint
             raise DeadlineExceeded(f"{self._target} {complaint}") from error
         finally:
-            self._bell.unset()
+            self._alarm.unset()
             self._left_s = max(0.0, self._left_s - (self._clock() - started_s))
 
     def close(self) -> None:
         """Nothing more is waited for."""
-        self._bell.close()
-
-
-class _Bell:
-    """Cancels a wait when its time is up, like `asyncio.timeout`, with one timer for all the waits of a call.
-
-    An answer is waited for hundreds of times, of which none takes too long: a timer for each was 11 % of a stream.
-    """
-
-    def __init__(self) -> None:
-        self._timer: asyncio.TimerHandle | None = None
-        self._rings_at_s = 0.0
-        self._due_s = 0.0
-        self._task: asyncio.Task[Any] | None = None
-        self._n_cancelled = 0
-        self._has_rung = False
-
-    def set(self, within_s: float) -> None:
-        """The task that runs here is to wait for so long at most."""
-        self._task = asyncio.current_task()
-        self._n_cancelled = self._task.cancelling() if self._task else 0
-        self._has_rung = False
-        self._due_s = asyncio.get_running_loop().time() + within_s
-        if self._timer is None or self._rings_at_s > self._due_s:
-            self._arm()
-
-    def unset(self) -> None:
-        """The wait is over. The timer stays: the next wait will have a use for it."""
-        self._task = None
-
-    def is_the_cause(self) -> bool:
-        """Whether nothing else has cancelled the task; to be asked once, while it is being cancelled."""
-        return self._has_rung and self._task is not None and self._task.uncancel() <= self._n_cancelled
-
-    def close(self) -> None:
-        """It will not ring any more."""
-        if self._timer is not None:
-            self._timer.cancel()
-
-    def _arm(self) -> None:
-        self.close()
-        self._rings_at_s = self._due_s
-        self._timer = asyncio.get_running_loop().call_at(self._due_s, self._ring)
-
-    def _ring(self) -> None:
-        self._timer = None
-        if self._task is None:
-            return
-        if asyncio.get_running_loop().time() < self._due_s:  # it was moved meanwhile
-            self._arm()
-            return
-        self._has_rung = True
-        self._task.cancel()
+        self._alarm.close()

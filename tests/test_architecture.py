@@ -31,7 +31,6 @@ HOMES = {
     "aiohttp": {"rag/infer/transport.py", "rag/infer/over_httpx.py", "ingest/web.py"},
     "botocore": {"llm/sigv4.py", "ingest/s3.py"},
     "google": {"llm/google_token.py"},
-    "granian": {"rag/serve/server.py"},
     "httptools": {"rag/infer/connection.py"},
     "httpx_aiohttp": {"rag/infer/transport.py"},
     "huggingface_hub": {"rag/infer/hub.py"},
@@ -48,6 +47,7 @@ HOMES = {
     "saq": {"ingest/queue/saq.py"},
     "semantic_text_splitter": {"ingest/chunk.py"},
     "structlog": {"rag/telemetry/logs.py"},
+    "uvicorn": {"rag/serve/connection.py"},
     "uvloop": {"rag/cli"},
 }
 ENTRY = PROJECT["scripts"]["rag"].partition(":")[0]
@@ -56,7 +56,6 @@ HEAVY = {
     "aiohttp",
     "botocore",
     "google",
-    "granian",
     "httpx",
     "kreuzberg",
     "litestar",
@@ -70,6 +69,7 @@ HEAVY = {
     "rensa",
     "saq",
     "torch",
+    "uvicorn",
 }
 
 UNLISTED = {"transformers"}  # comes with sentence-transformers, whose version it must fit

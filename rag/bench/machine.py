@@ -8,7 +8,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-_PACKAGES = ("groundwire", "onnxruntime", "qdrant-edge-py", "litestar", "granian", "numpy")
+_PACKAGES = ("groundwire", "onnxruntime", "qdrant-edge-py", "litestar", "uvicorn", "numpy")
 
 
 class Machine(Struct, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ import click
 
 from rag.cli import options
 
-PARTS = ("groundwire", "onnxruntime", "qdrant-edge-py", "qdrant-client", "litestar", "granian", "kreuzberg")
+PARTS = ("groundwire", "onnxruntime", "qdrant-edge-py", "qdrant-client", "litestar", "uvicorn", "kreuzberg")
 
 
 @click.command("version")

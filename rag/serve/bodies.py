@@ -15,6 +15,7 @@ from litestar.exceptions import HTTPException, InternalServerException, MethodNo
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.types import Receive, Scope
 
+from rag.base.alarm import Alarm
 from rag.base.errors import InvalidInput, TooLarge
 from rag.serve.headers import header
 from rag.serve.uploads import FILES, is_file, read_file
@@ -51,10 +52,6 @@ class JsonRequest(Request[Any, Any, Any]):
             raise HTTPException(f"the body took longer than {within_s:g} s to arrive", status_code=408) from error
         except InternalServerException as error:
             raise ClientLeft from error
-        except asyncio.CancelledError as error:
-            if _is_cancelled():
-                raise
-            raise ClientLeft from error
         except RequestEntityTooLarge as error:
             limit = self.route_handler.resolve_request_max_body_size()
             raise TooLarge(f"the body is larger than the {limit} bytes that are allowed here") from error
@@ -62,21 +59,16 @@ class JsonRequest(Request[Any, Any, Any]):
 
 async def read_body(receive: Receive, max_bytes: int, within_s: float) -> bytes:
     """The whole body of a plain ASGI route. Raises TooLarge, ClientLeft or a 408."""
+    alarm = Alarm()
+    alarm.set(within_s)
     try:
-        async with asyncio.timeout(within_s):
-            return await _joined(receive, max_bytes)
-    except TimeoutError as error:
-        raise HTTPException(f"the body took longer than {within_s:g} s to arrive", status_code=408) from error
+        return await _joined(receive, max_bytes)
     except asyncio.CancelledError as error:
-        if _is_cancelled():
+        if not alarm.is_the_cause():
             raise
-        raise ClientLeft from error
-
-
-def _is_cancelled() -> bool:
-    """Whether somebody cancelled us: granian ends a wait for more of the body likewise when the client leaves."""
-    task = asyncio.current_task()
-    return task is None or bool(task.cancelling())
+        raise HTTPException(f"the body took longer than {within_s:g} s to arrive", status_code=408) from error
+    finally:
+        alarm.close()
 
 
 async def _joined(receive: Receive, max_bytes: int) -> bytes:

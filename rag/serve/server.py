@@ -1,9 +1,7 @@
-"""The process: granian's embedded server in our own event loop, from the bound socket to the drained one.
+"""The process: from the bound socket to the drained one, in our own event loop.
 
-Embedded, because one process with one loop is what the services are made for: granian's other modes start the
-application in a process or thread with a loop of its own. Tried with granian 2.8: its `stop` closes the listening
-socket at once and lets requests in flight end, it holds back what a slow reader does not take, and it tells when a
-client has left.
+Of uvicorn its connections are used and not its server, which would take the signals and the order of closing: see
+docs/decisions/0030-connections-in-the-loop.md.
 """
 
 import asyncio
@@ -11,28 +9,18 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, ExitStack, contextmanager
-from typing import Any
 
-from granian.constants import HTTPModes, Interfaces
-from granian.log import LogLevels
-from granian.net import SocketHolder  # type: ignore[attr-defined]  # exported without saying so
-from granian.server.embed import Server
-from litestar.types import ASGIApp, Receive, Scope, Send
-
-from rag.base.errors import ConfigError, Unavailable
+from rag.base.errors import ConfigError
 from rag.compose import Services
 from rag.govern.keys import check_bind
 from rag.serve.app import create_app
+from rag.serve.connection import Connections
 from rag.serve.door import Door
 
 _BACKLOG = 1024
-_MAX_CONNECTIONS = 8192
-"""Granian's own default is the backlog: with 1,024 idle connections it would answer nobody else (2.8, 2026-11)."""
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _LAST_WORDS_S = 1.0
 """How long cancelled requests have to clean up after themselves."""
-_QUIET: dict[str, Any] = {"incremental": True, "formatters": {}, "handlers": {}, "loggers": {}}
-"""Leaves logging as it is set up here; granian would put handlers on stdout."""
 
 
 class StopButton:
@@ -64,18 +52,21 @@ async def serve(
     with bound, _signals_to(button):
         async with opened as services:
             check_bind(bound.getsockname()[0], services.keys)
-            flights = Flights(Door(create_app(services, version=version), services))
-            server = _Server(flights, bound)
-            serving = asyncio.create_task(server.serve())
+            connections = Connections(Door(create_app(services, version=version), services))
+            loop = asyncio.get_running_loop()
+            listening = await loop.create_server(connections.connect, sock=bound, backlog=_BACKLOG)
+            serving = asyncio.create_task(connections.wait_closed())
             on_listening()
-            if await _ends_before(serving, button.drain):
-                raise Unavailable("the web server ended by itself; the log has the cause") from serving.exception()
+            await button.drain.wait()
             services.health.drain()
             await _ends_before(serving, button.now, within_s=services.limits.linger_s)
-            server.stop()  # type: ignore[no-untyped-call]  # granian types its parameters only
+            listening.close()
+            connections.close()
             if not await _ends_before(serving, button.now, within_s=services.limits.drain_s):
-                flights.cancel()
+                connections.cancel()
                 await asyncio.wait({serving}, timeout=_LAST_WORDS_S)
+                connections.abort()
+                await serving
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -94,50 +85,6 @@ def bind(host: str, port: int) -> socket.socket:
         message = f"cannot listen on {host} port {port}: {error.strerror}; choose another address or port"
         raise ConfigError(message, path="server") from error
     return bound
-
-
-class Flights:
-    """The requests in flight, so that they can be ended."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-        self._tasks: set[asyncio.Task[Any] | None] = set()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Passes the request on."""
-        task = asyncio.current_task()
-        self._tasks.add(task)
-        try:
-            await self._app(scope, receive, send)
-        finally:
-            self._tasks.discard(task)
-
-    def cancel(self) -> None:
-        """Ends every request in flight; their clients see a 500 or a stream cut off."""
-        for task in self._tasks:
-            if task is not None:
-                task.cancel()
-
-
-class _Server(Server):
-    """Granian on a socket that is bound already: its own would share the port of another server without a word."""
-
-    def __init__(self, app: ASGIApp, bound: socket.socket) -> None:
-        super().__init__(
-            app,
-            interface=Interfaces.ASGINL,
-            http=HTTPModes.http1,
-            websockets=False,
-            backlog=_BACKLOG,
-            backpressure=_MAX_CONNECTIONS,
-            log_level=LogLevels.error,
-            log_dictconfig=_QUIET,
-        )
-        self._bound = bound
-
-    def _init_shared_socket(self) -> None:
-        holder: Any = SocketHolder
-        self._shd = holder(self._bound.detach(), False, _BACKLOG)
 
 
 @contextmanager

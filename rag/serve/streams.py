@@ -10,6 +10,7 @@ from litestar import Response
 from litestar.response.base import ASGIResponse
 from litestar.types import Receive, Scope, Send
 
+from rag.base.alarm import Alarm
 from rag.base.errors import DeadlineExceeded
 from rag.serve.bodies import ClientLeft
 
@@ -19,6 +20,8 @@ HEARTBEAT = b": still here\n\n"
 
 GRACE_S = 5.0
 """What a request may take beyond its deadline before the door gives it up; the recipe keeps the deadline itself."""
+LISTEN_AFTER_S = 0.02
+"""How long a client that has left may stay unnoticed."""
 _WAITING_EVENTS = 64
 _HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -38,19 +41,20 @@ async def while_connected(receive: Receive, work: Coroutine[Any, Any, T], *, wit
     The request body must have been read. Raises ClientLeft, DeadlineExceeded, and what `work` raises.
     """
     # In the request's own task: another one for the work, and a wait for both, would cost every request 50 µs.
-    limit = asyncio.timeout(within_s)
-    client = _Client(receive, limit)
+    alarm = Alarm()
+    client = _Client(receive, alarm)
+    alarm.set(within_s)
     try:
-        async with limit:
-            return await work
-    except TimeoutError as error:
-        if not limit.expired():
+        return await work
+    except asyncio.CancelledError as error:
+        if not alarm.is_the_cause():
             raise
         if client.has_left:
             raise ClientLeft from error
         raise DeadlineExceeded(f"this took longer than the {within_s:g} s that a request may take here") from error
     finally:
         client.forget()
+        alarm.close()
 
 
 class EventStream(Response[Any]):
@@ -187,36 +191,29 @@ def _wake(waiter: "asyncio.Future[None] | None") -> None:
 
 
 class _Client:
-    """Brings the limit forward to the moment at which the client leaves.
+    """Rings the alarm when the client leaves. Listens only to work that takes a while: most is over before."""
 
-    A callback and no task, which would cost more: what granian gives to wait for is a future already.
-    """
-
-    def __init__(self, receive: Receive, limit: asyncio.Timeout) -> None:
+    def __init__(self, receive: Receive, alarm: Alarm) -> None:
         self.has_left = False
         self._receive = receive
-        self._limit: asyncio.Timeout | None = limit
-        self._listen()
+        self._alarm = alarm
+        self._next: asyncio.Future[Any] | None = None
+        self._timer = asyncio.get_running_loop().call_later(LISTEN_AFTER_S, self._listen)
 
     def forget(self) -> None:
         """It may leave now."""
-        self._limit = None
-        # Nobody collects a cycle with a future of granian's in it: all of the request would stay for good.
-        self._next.remove_done_callback(self._heard)
-        self._next.cancel()
-        del self._next, self._receive
+        self._timer.cancel()
+        if self._next is not None:
+            self._next.remove_done_callback(self._heard)
+            self._next.cancel()
 
     def _listen(self) -> None:
         self._next = asyncio.ensure_future(self._receive())
         self._next.add_done_callback(self._heard)
 
     def _heard(self, message: asyncio.Future[Any]) -> None:
-        if self._limit is None:
-            return
-        # Granian may cancel the wait when the client leaves.
         if not message.cancelled() and not message.exception() and message.result()["type"] != "http.disconnect":
             self._listen()
-            return
-        self.has_left = True
-        if not self._limit.expired():
-            self._limit.reschedule(0.0)
+        else:
+            self.has_left = True
+            self._alarm.ring()

@@ -1,6 +1,4 @@
-import asyncio
 import contextlib
-from types import SimpleNamespace
 from typing import Annotated, Any
 
 import msgspec
@@ -10,7 +8,7 @@ from hypothesis import strategies as st
 from msgspec import Meta, Struct
 
 from rag.base.errors import GroundwireError, InvalidInput
-from rag.serve.bodies import ClientLeft, JsonRequest, MalformedJson, decode, locate, pointer_to
+from rag.serve.bodies import MalformedJson, decode, locate, pointer_to
 from rag.serve.wire import AskBody, SearchBody
 from tests.serve.stage import client_of, services
 
@@ -218,13 +216,3 @@ class Strange(Struct):
 
 def test_a_body_arrives_as_its_type():
     assert decode(b'{"count": 3}', Strange) == Strange(3)
-
-
-async def test_a_wait_for_the_body_that_the_server_ends_is_a_client_that_left():
-    async def receive():
-        raise asyncio.CancelledError("Future cancelled.")
-
-    request = JsonRequest({"type": "http", "method": "POST", "headers": [], "path": "/", "query_string": b""}, receive)
-    request.scope["route_handler"] = SimpleNamespace(opt={}, resolve_request_max_body_size=lambda: 100)
-    with pytest.raises(ClientLeft):
-        await request.body()
