@@ -8,7 +8,7 @@ import asyncio
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
@@ -23,7 +23,7 @@ from ingest.draft import Draft, document_of
 from ingest.embed import passage_text
 from rag.base.errors import Unavailable
 from rag.bench.compare import interval
-from rag.bench.corpus import Entry, write_corpus
+from rag.bench.corpus import Entry, filler, read_entries
 from rag.bench.machine import Machine, this_machine
 from rag.bench.models import BATCH, Job, contending, through
 from rag.bench.process import RAG
@@ -56,13 +56,15 @@ class _Summary(Struct):
     chunks: int
 
 
-async def measure(collection: Path, n_filler: int, repeats: int, told: Callable[[Indexed], None]) -> IngestReport:
-    """Indexes the collection `repeats` times. Raises Unavailable when that fails."""
+async def measure(
+    collections: Sequence[Path], n_filler: int, repeats: int, told: Callable[[Indexed], None]
+) -> IngestReport:
+    """Indexes the collections, all in one run, `repeats` times. Raises ConfigError, and Unavailable when that fails."""
     runs: list[Indexed] = []
     bare: list[float] = []
     with tempfile.TemporaryDirectory(prefix="groundwire-bench-") as folder:
         corpus = Path(folder, "corpus.jsonl")
-        write_corpus(collection, n_filler, corpus)
+        write_collections(collections, n_filler, corpus)
         async with contending("embed", fp32="", original="") as ((embedder,), counter):
             passages = passages_of(corpus, counter)
             await embedder.run(passages[0])
@@ -82,6 +84,17 @@ async def measure(collection: Path, n_filler: int, repeats: int, told: Callable[
         bare_chunks_per_s=median(bare),
         of_bare=interval(rates, bare),
     )
+
+
+def write_collections(folders: Sequence[Path], n_filler: int, output: Path) -> None:
+    """The collections and so much filler as one file; the ids of one collection may be those of another."""
+    entries: list[Entry] = []
+    for number, folder in enumerate(folders):
+        for uri, title, text in map(msgspec.structs.astuple, read_entries(folder)):
+            entries.append(Entry(f"{number}/{uri}", title, text))
+    with output.open("wb") as file:
+        for entry in [*entries, *filler(entries, n_filler)]:
+            file.write(msgspec.json.encode(entry) + b"\n")
 
 
 def passages_of(corpus: Path, counter: Tokenizer) -> list[Job]:

@@ -77,21 +77,21 @@ async def _idle(given: dict[str, Any]) -> int:
 
 
 @click.command("ingest")
-@click.argument("folder", type=_FOLDER)
+@click.argument("folders", type=_FOLDER, nargs=-1, required=True, metavar="FOLDER...")
 @click.option("--passages", type=click.IntRange(0), default=0, show_default=True, help="Passages of filler to add.")
 @click.option("--repeats", type=click.IntRange(1), default=4, show_default=True, help="Each into a folder of its own.")
 @click.option("--json", "json_file", type=_FILE, help="Write what was measured here.")
-def ingest(folder: Path, passages: int, repeats: int, json_file: Path | None) -> None:
-    """Measure `rag ingest` on the collection in FOLDER, from its start to its end, and the embedder alone by turns."""
-    run(_ingest(folder, passages, repeats, json_file))
+def ingest(folders: tuple[Path, ...], passages: int, repeats: int, json_file: Path | None) -> None:
+    """Measure `rag ingest` on collections, from its start to its end, and the embedder alone by turns."""
+    run(_ingest(folders, passages, repeats, json_file))
 
 
-async def _ingest(folder: Path, passages: int, repeats: int, json_file: Path | None) -> int:
+async def _ingest(folders: tuple[Path, ...], passages: int, repeats: int, json_file: Path | None) -> int:
     from rag.bench.ingest import measure
     from rag.bench.models import write
 
     report = await measure(
-        folder, passages, repeats, lambda run: click.echo(f"{run.chunks} chunks in {run.wall_s:.1f} s", err=True)
+        folders, passages, repeats, lambda run: click.echo(f"{run.chunks} chunks in {run.wall_s:.1f} s", err=True)
     )
     write(report, json_file)
     per_s = f"{report.documents_per_s:.1f} documents/s, {report.chunks_per_s:.1f} chunks/s"

@@ -3,7 +3,7 @@
 import msgspec
 
 from rag.bench.corpus import Entry
-from rag.bench.ingest import passages_of
+from rag.bench.ingest import passages_of, write_collections
 from rag.bench.models import BATCH
 from rag.infer.models import open_model
 from rag.infer.tokens import load_counter
@@ -20,3 +20,14 @@ def test_the_passages_are_the_chunks_under_their_titles_by_the_batch(tmp_path):
     assert texts[3] == "Tower 3\nIt was built in 1903."
     assert len(texts) > BATCH + 4, "the long one has more chunks than one"
     assert "".join(text.removeprefix("Towers\n") for text in texts[BATCH:]) == long.text
+
+
+def test_documents_of_several_collections_stay_apart(tmp_path):
+    for name, text in (("here", "One tower."), ("there", "Another tower.")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "corpus.jsonl").write_bytes(msgspec.json.encode(Entry("1", "Tower", text)) + b"\n")
+    output = tmp_path / "both.jsonl"
+    write_collections([tmp_path / "here", tmp_path / "there"], 2, output)
+    entries = [msgspec.json.decode(line, type=Entry) for line in output.read_bytes().splitlines()]
+    assert [entry.text for entry in entries[:2]] == ["One tower.", "Another tower."]
+    assert len({msgspec.structs.astuple(entry)[0] for entry in entries}) == len(entries) == 4
