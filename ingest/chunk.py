@@ -90,7 +90,7 @@ def _pieces(section: str, markdown: bool, tokenizer: Tokenizer, budget: int) -> 
         pieces = _around_blocks(section, splitter, meter, budget)
     else:
         pieces = TextSplitter.from_callback(meter, budget, trim=False).chunks(section)
-    measured = list(zip(pieces, exact_counts(tokenizer, pieces), strict=True))
+    measured = list(zip(pieces, meter.exact_counts(pieces), strict=True))
     if all(count <= budget for _, count in measured):
         return measured
     # A cut within a word can make more tokens of it than the whole word had. Only such pieces are measured slowly.

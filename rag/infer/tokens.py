@@ -50,7 +50,7 @@ def text_rows(tokenizer: Tokenizer, texts: Sequence[str]) -> list[TokenRow]:
     """One row per text."""
     if len(texts) == 1:  # without a way through the library's own threads, which would have to be woken
         return [_row(tokenizer.encode(texts[0]))]
-    return [_row(encoding) for encoding in tokenizer.encode_batch(list(texts))]
+    return [_row(encoding) for encoding in tokenizer.encode_batch_fast(list(texts))]  # without offsets
 
 
 def pair_rows(tokenizer: Tokenizer, question: str, passages: Sequence[str]) -> list[TokenRow]:
