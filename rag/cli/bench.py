@@ -78,9 +78,10 @@ def _opened_peer(
 
 
 async def _peer(opened: "AbstractAsyncContextManager[Services]", bound: socket) -> int:
+    from rag.serve.interpreter import ready_the_interpreter
     from rag.serve.server import serve
 
-    await serve(opened, bound, version=version("groundwire"))
+    await serve(opened, bound, version=version("groundwire"), on_listening=ready_the_interpreter)
     return 0
 
 
