@@ -22,7 +22,7 @@ PATIENCE: Final = 4
 """So many times the wear that makes it pay, and nobody is waited for any more."""
 
 RESTS_AFTER_FAILURE: Final = 30
-"""Looks, so that a full disk is not in the log every minute."""
+"""Looks, so that a full disk is not in the log every minute, and who stopped it has not done so in vain."""
 
 _log = logging.getLogger(__name__)
 
@@ -64,10 +64,11 @@ class Upkeep:
         with suppress(Conflict):  # somebody has it built anew already
             self._succession.start(Wish(settings=settings, opens_embedder=False, keeps_previous=False))
         standing = await self._succession.ended()
-        if standing.state == "done":
-            with suppress(GroundwireError):
-                self._n_left_over = (await self._succession.present.store.wear()).n_one_by_one
-        return standing.state != "failed"
+        if standing.state != "done":
+            return False
+        with suppress(GroundwireError):
+            self._n_left_over = (await self._succession.present.store.wear()).n_one_by_one
+        return True
 
 
 @asynccontextmanager

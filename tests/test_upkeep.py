@@ -86,8 +86,9 @@ async def test_who_writes_on_and_on_is_not_waited_for_forever() -> None:
     assert await watched(Stage(Index([(much, at) for at in range(4)]))) == [1]
 
 
-async def test_after_a_failure_it_rests() -> None:
-    stage = Stage(Index([(WORN, 1)] * (RESTS_AFTER_FAILURE + 4)), "failed")
+@pytest.mark.parametrize("state", ["failed", "stopped"])
+async def test_after_a_failure_and_when_it_was_stopped_it_rests(state: State) -> None:
+    stage = Stage(Index([(WORN, 1)] * (RESTS_AFTER_FAILURE + 4)), state)
     assert await watched(stage) == [2, 2 + RESTS_AFTER_FAILURE]
 
 
