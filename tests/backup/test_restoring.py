@@ -42,6 +42,14 @@ async def test_what_is_there_goes_only_by_force_and_other_files_stay(archive, da
     assert (data_dir / "notes.txt").read_text() == "mine"
 
 
+async def test_what_stands_elsewhere_behind_a_link_stays_and_the_link_goes(archive, data_dir, tmp_path):
+    (data_dir / "index").rename(tmp_path / "other-disk")
+    (data_dir / "index").symlink_to(tmp_path / "other-disk")
+    await restore(archive, Settings(data_dir=data_dir), force=True)
+    assert said(data_dir) == ALL_NEW
+    assert (tmp_path / "other-disk" / "shard" / "segments" / "points").read_text() == "old"
+
+
 async def test_killed_after_any_step_the_next_command_puts_the_rest_into_its_place(archive, tmp_path):
     for n_done in count():
         folder = filled(tmp_path / f"at{n_done}", "old")
