@@ -47,11 +47,6 @@ class Remembered(Struct, frozen=True):
         return len(doomed)
 
 
-def empty_memory(config: MemoryConfig) -> Remembered:
-    """A memory that knows nothing and dies with the process."""
-    return Remembered(AnswerMemory(config.max_bytes), Ledger(config.semantic.max_false_hit_rate), Tally())
-
-
 @asynccontextmanager
 async def open_memory(config: MemoryConfig, folder: Path, namespace: str) -> AsyncIterator[Remembered]:
     """The memory with what an earlier process kept in the folder under the namespace; written out on leaving.

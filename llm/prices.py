@@ -109,9 +109,5 @@ def _rates(price: Price, input_tokens: int) -> Rates:
     return passed[-1] if passed else price
 
 
-def _dearest_input(rates: Rates) -> float:
-    return max(rates.input_usd_per_mtok, rates.cached_usd_per_mtok or 0, rates.cache_write_usd_per_mtok or 0)
-
-
 def _or(value: float | None, otherwise: float) -> float:
     return otherwise if value is None else value

@@ -76,8 +76,8 @@ def bind(host: str, port: int) -> socket.socket:
         with ExitStack() as stack:
             bound = stack.enter_context(socket.socket(family, kind, protocol))
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            # Connections inherit it, and granian does not set it: the first event of a stream would wait 40 ms for the
-            # client's acknowledgement of the head.
+            # Connections inherit it, whichever loop accepts them: without it the first event of a stream would wait up
+            # to 40 ms for the client's acknowledgement of the head.
             bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             bound.bind(address)
             stack.pop_all()

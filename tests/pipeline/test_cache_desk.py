@@ -4,7 +4,6 @@ import pytest
 from msgspec.structs import replace
 
 from cache.config import MemoryConfig, SemanticConfig
-from cache.factory import empty_memory
 from cache.replies import Replies
 from rag.base.deadline import Deadline
 from rag.base.types import Candidate, Principal, Query
@@ -12,6 +11,7 @@ from rag.pipeline.cache_desk import CacheDesk
 from rag.pipeline.cached import CachedAnswerer
 from tests.fakes import ScriptedModel
 from tests.pipeline.test_answer import answerer
+from tests.remembered import empty_memory
 from tests.shelf import Shelf
 
 CONFIG = MemoryConfig(semantic=SemanticConfig(verify_share=0.0, min_similarity=0.3))

@@ -9,7 +9,6 @@ import random
 from collections.abc import AsyncIterator
 
 from cache.config import MemoryConfig, SemanticConfig
-from cache.factory import empty_memory
 from rag.base.answers import Answered
 from rag.base.deadline import Deadline
 from rag.base.ports import Retrieval
@@ -21,6 +20,7 @@ from rag.pipeline.prompt import load_template
 from rag.pipeline.search import Searcher
 from rerank.none import NoReranker
 from tests.fakes import HashingEmbedder
+from tests.remembered import empty_memory
 from tests.shelf import Shelf
 
 N_LOOKUPS = int(os.environ.get("GROUNDWIRE_LOOKUPS", "1500"))

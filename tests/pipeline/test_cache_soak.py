@@ -11,7 +11,6 @@ import pytest
 from msgspec.structs import replace
 
 from cache.config import MemoryConfig, SemanticConfig
-from cache.factory import empty_memory
 from cache.forgetting import ForgettingStore
 from rag.base.answers import Answer, Answered
 from rag.base.deadline import Deadline
@@ -27,6 +26,7 @@ from rerank.none import NoReranker
 from tests.building import DIMENSION, EMBEDDER, FIELDS, document
 from tests.fake_store import MemoryStore
 from tests.fakes import QuotingModel
+from tests.remembered import empty_memory
 
 N_STEPS = int(os.environ.get("GROUNDWIRE_SOAK", "400"))
 CONFIG = MemoryConfig(max_bytes=60_000, semantic=SemanticConfig(min_similarity=0.3))

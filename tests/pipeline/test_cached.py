@@ -8,7 +8,6 @@ from msgspec.structs import replace
 
 from cache.config import MemoryConfig, SemanticConfig
 from cache.entry import Entry
-from cache.factory import empty_memory
 from cache.key import CacheKey
 from cache.memory import AnswerMemory
 from rag.base.answers import Answer, Answered, AnswerEvent, SourcesFound
@@ -20,6 +19,7 @@ from rag.pipeline.cached import CachedAnswerer
 from rag.pipeline.shared import SharedAnswerer
 from tests.fakes import ScriptedModel
 from tests.pipeline.test_answer import answerer
+from tests.remembered import empty_memory
 from tests.shelf import Shelf
 
 if TYPE_CHECKING:

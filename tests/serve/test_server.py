@@ -1,4 +1,4 @@
-"""Over real sockets, through granian."""
+"""Over real sockets."""
 
 import asyncio
 import gc
@@ -280,7 +280,7 @@ async def test_a_signal_drains_the_process_and_it_exits_with_0(number):
     ],
 )
 async def test_nothing_of_a_request_stays_when_it_is_over(path, body):
-    """Granian's objects are not seen by the garbage collector, so that one callback on them keeps all of a request."""
+    """One callback on what a connection keeps would keep all of a request."""
     async with served(services()) as client:
 
         async def left_after(n_requests):

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from cache.config import MemoryConfig
-from cache.factory import empty_memory
 from rag.base.deadline import Deadline
 from rag.base.errors import GroundwireError
 from rag.base.ports import ChatModel, Retrieval
@@ -22,6 +21,7 @@ from rag.telemetry.config import TracingConfig
 from rag.telemetry.finished import FinishedSpan, FinishedTrace
 from rag.telemetry.tracing import Tracing
 from tests.fakes import HashingEmbedder, ReversingReranker, ScriptedModel
+from tests.remembered import empty_memory
 from tests.shelf import Shelf
 
 ANN = Principal(subject="ann", tenant="acme")
