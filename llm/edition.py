@@ -2,20 +2,17 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 
 from msgspec import Struct
 
 from llm.config import ModelConfig
 from llm.factory import Cover
+from llm.routing.calls import Calls
 from llm.routing.config import RouteConfig, RoutingConfig
 from llm.routing.router import Router
 from llm.routing.target import Target
-from rag.base.deadline import Deadline
-from rag.base.events import close
-from rag.base.ports import ChatModel
-from rag.base.types import ModelEvent, Prompt
 
 _log = logging.getLogger(__name__)
 
@@ -48,32 +45,23 @@ class Edition:
     """One configuration as it is served, and the calls that are out with it."""
 
     def __init__(
-        self, catalogue: Catalogue, opened: Mapping[str, Opened], routers: Mapping[str, Router], cover: Cover
+        self,
+        catalogue: Catalogue,
+        opened: Mapping[str, Opened],
+        routers: Mapping[str, Router],
+        cover: Cover,
+        calls: Calls,
     ) -> None:
         self.catalogue = catalogue
         self.opened = opened
         self.routers = routers
-        self.served = {name: _Served(cover(name, router), self) for name, router in routers.items()}
-        self.n_calls = 0
-        self._is_quiet = asyncio.Event()
-        self._is_quiet.set()
-
-    def began(self) -> None:
-        """A call goes out."""
-        self.n_calls += 1
-        self._is_quiet.clear()
-
-    def ended(self) -> None:
-        """A call is over."""
-        self.n_calls -= 1
-        if not self.n_calls:
-            self._is_quiet.set()
+        self._calls = calls
+        self.served = {name: cover(name, router) for name, router in routers.items()}
 
     async def retire(self, grace_s: float) -> None:
         """Waits until nobody can have a use for it, and closes it."""
         await asyncio.sleep(grace_s)
-        while self.n_calls:
-            await self._is_quiet.wait()
+        await self._calls.wait_over()
         await self.close()
 
     async def close(self) -> None:
@@ -84,23 +72,3 @@ class Edition:
                 await opened.leave()
             except Exception:  # noqa: BLE001 - the seam: each may fail by itself
                 _log.exception("the model '%s' was not closed properly", name)
-
-
-class _Served:
-    """A ChatModel that its edition knows to be in use while it streams."""
-
-    def __init__(self, model: ChatModel, edition: Edition) -> None:
-        self.name = model.name
-        self._model = model
-        self._edition = edition
-
-    async def stream(self, prompt: Prompt, deadline: Deadline) -> AsyncGenerator[ModelEvent, None]:
-        """See the port."""
-        self._edition.began()
-        events = self._model.stream(prompt, deadline)
-        try:
-            async for event in events:
-                yield event
-        finally:
-            await close(events)
-            self._edition.ended()

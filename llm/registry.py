@@ -16,6 +16,7 @@ import msgspec
 from llm.edition import Catalogue, Edition, Opened
 from llm.factory import Parts, open_target
 from llm.routing.attempt import Instruments
+from llm.routing.calls import Calls
 from llm.routing.config import RouteConfig, TargetConfig
 from llm.routing.decision import Decision
 from llm.routing.pacing import RetryPurse
@@ -37,7 +38,7 @@ class ModelRegistry(Mapping[str, ChatModel]):
     def __init__(self, parts: Parts, on_attempt: OnAttempt) -> None:
         self._parts = parts
         self._on_attempt = on_attempt
-        self._edition = Edition(Catalogue(models={}), {}, {}, self._parts.cover)
+        self._edition = Edition(Catalogue(models={}), {}, {}, self._parts.cover, Calls())
         self._exchanging = asyncio.Lock()
         self._retiring: dict[asyncio.Task[None], Edition] = {}
 
@@ -76,7 +77,9 @@ class ModelRegistry(Mapping[str, ChatModel]):
             opened = await self._opened(catalogue, kept)
             for one in opened.values():
                 one.n_editions += 1
-            self._edition = Edition(catalogue, opened, self._routers(catalogue, opened), self._parts.cover)
+            calls = Calls()
+            routers = self._routers(catalogue, opened, calls)
+            self._edition = Edition(catalogue, opened, routers, self._parts.cover, calls)
             self._retire(old)
 
     async def aclose(self) -> None:
@@ -109,7 +112,7 @@ class ModelRegistry(Mapping[str, ChatModel]):
             undo.pop_all()
         return opened
 
-    def _routers(self, catalogue: Catalogue, opened: Mapping[str, "Opened"]) -> dict[str, Router]:
+    def _routers(self, catalogue: Catalogue, opened: Mapping[str, "Opened"], calls: Calls) -> dict[str, Router]:
         """A router for each route, and one for each model by itself."""
         targets = {name: one.target for name, one in opened.items()}
         routes = {name: _alone(name) for name in targets} | dict(catalogue.routes)
@@ -127,7 +130,9 @@ class ModelRegistry(Mapping[str, ChatModel]):
             waiting = asyncio.Semaphore(MAX_WAITING)
             return Route(name=name, plan=plan, config=config, purse=purse, instruments=instruments, waiting=waiting)
 
-        return {name: Router(route(name, config), _lineage(name, config, targets)) for name, config in routes.items()}
+        return {
+            name: Router(route(name, config), _lineage(name, config, targets), calls) for name, config in routes.items()
+        }
 
 
 @asynccontextmanager

@@ -15,6 +15,7 @@ from llm.routing.outcomes import REACTIONS, FailedOutcome, Outcome, hint_s, outc
 from llm.routing.report import AttemptReport, OnAttempt
 from llm.routing.target import Target
 from llm.usage import estimated_tokens
+from rag.base.alarm import Alarm
 from rag.base.deadline import Clock, Deadline
 from rag.base.errors import BadDependency, DeadlineExceeded, GroundwireError, for_the_log
 from rag.base.events import close
@@ -89,12 +90,15 @@ class Attempt:
 
     async def open(self, within_s: float) -> None:
         """Waits for the first output and keeps back what comes before it. Raises what keeps it from coming."""
+        alarm = Alarm()
+        alarm.set(within_s)
         try:
-            async with asyncio.timeout(within_s):
-                while not _is_output(event := await self._next()):
-                    self._held.append(event)
+            while not _is_output(event := await self._next()):
                 self._held.append(event)
-        except TimeoutError as error:
+            self._held.append(event)
+        except asyncio.CancelledError as error:
+            if not alarm.is_the_cause():
+                raise
             raise self._failed(
                 DeadlineExceeded(f"'{self.target.name}' gave no output within {within_s:.3g} s")
             ) from error
@@ -103,6 +107,8 @@ class Attempt:
             raise
         except Exception as error:
             raise self._failed(_unexpected(error, self.target.name)) from error
+        finally:
+            alarm.close()
         self._spoke()
 
     async def next(self) -> ModelEvent:

@@ -63,12 +63,12 @@ def decide(candidates: Sequence[Candidate], balancer: Balancer, rng: Random, aff
         return Decision(candidates=tuple(candidates), chosen=None, reason="every target is excluded")
     tier = min(open_tiers)
     field = [at for at, one in enumerate(candidates) if one.tier == tier and one.excluded is None and one.weight > 0]
+    if len(field) == 1:
+        return Decision(candidates=tuple(candidates), chosen=field[0], reason="only one left")
     scores = _scores([candidates[at] for at in field], balancer)
     scored = list(candidates)
     for at, score in zip(field, scores, strict=True):
         scored[at] = replace(candidates[at], score=score)
-    if len(field) == 1:
-        return Decision(candidates=tuple(scored), chosen=field[0], reason="only one left")
     probe = next((at for at in field if scored[at].breaker == "half_open"), None)
     if probe is not None:
         return Decision(candidates=tuple(scored), chosen=probe, reason="probe")

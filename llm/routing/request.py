@@ -62,7 +62,7 @@ class Request:
         self._prompt = prompt
         self._with = route.instruments
         self._deadline = Deadline(min(deadline.at_s, self._with.clock() + route.config.timeout_s))
-        self._trial = Trial(route.plan, prompt)
+        self._trial = Trial(route.plan, prompt, with_cost=route.config.balancer == "cost")
         self._n_attempts = 0
         self._waited_s = 0.0
         self._poll_s = _POLL_S

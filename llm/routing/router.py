@@ -8,6 +8,8 @@ from collections.abc import AsyncGenerator
 
 from msgspec.structs import replace
 
+from llm.routing.attempt import Attempt
+from llm.routing.calls import Calls
 from llm.routing.decision import Decision
 from llm.routing.parameters import NO_PARAMETERS, completed, shortened
 from llm.routing.request import Request, Route
@@ -19,9 +21,10 @@ from rag.base.types import Finished, ModelEvent, Prompt
 class Router:
     """`name` is what answers say made them: the route, or the model where that is all there is to it."""
 
-    def __init__(self, route: Route, name: str) -> None:
+    def __init__(self, route: Route, name: str, calls: Calls) -> None:
         self.name = name
         self.route = route
+        self._calls = calls
 
     async def stream(self, prompt: Prompt, deadline: Deadline) -> AsyncGenerator[ModelEvent, None]:
         """See the port. What is raised before the first event stands for all targets that were asked.
@@ -31,14 +34,18 @@ class Router:
         self.route.purse.requested()
         fitted = self._fitted(prompt)
         dropped = ("history",) if len(fitted.messages) < len(prompt.messages) else ()
-        attempt = await Request(self.route, fitted, deadline).committed()
+        self._calls.began()
+        attempt: Attempt | None = None
         try:
+            attempt = await Request(self.route, fitted, deadline).committed()
             for event in attempt.accept():
                 yield _telling(event, dropped)
             while attempt.is_open:
                 yield _telling(await attempt.next(), dropped)
         finally:
-            await attempt.close()
+            if attempt is not None:
+                await attempt.close()
+            self._calls.ended()
 
     def explain(self, prompt: Prompt) -> Decision:
         """Who would be asked for the prompt now, and why; asks nobody and changes nothing.
@@ -46,7 +53,7 @@ class Router:
         The fallbacks stand at the end, also those that would not be looked at.
         """
         fitted = self._fitted(prompt)
-        trial = Trial(self.route.plan, fitted)
+        trial = Trial(self.route.plan, fitted, with_cost=True)
         decision = self.route.decide(trial, fitted)
         standing_by = trial.standing_by(self.route.instruments.clock(), decision.candidates)
         return replace(decision, candidates=(*decision.candidates, *standing_by))

@@ -34,12 +34,16 @@ class Failed(Struct, frozen=True):
 
 
 class Trial:
-    """The failures of one request and what follows from them. Decides by the time and the targets as they are given."""
+    """The failures of one request and what follows from them. Decides by the time and the targets as they are given.
 
-    def __init__(self, plan: Plan, prompt: Prompt) -> None:
+    `with_cost`: the candidates say what they would cost, for whoever compares that or looks at it.
+    """
+
+    def __init__(self, plan: Plan, prompt: Prompt, *, with_cost: bool) -> None:
         self.attempts: list[Attempt] = []
         self.is_over = False
         self._plan = plan
+        self._with_cost = with_cost
         self._n_tokens = prompt.n_tokens
         self._max_tokens = LIKELY_TOKENS if prompt.max_tokens is None else prompt.max_tokens
         self._needs = _needs(plan, prompt)
@@ -144,7 +148,7 @@ class Trial:
 
     def _cost_usd(self, choice: Choice) -> float | None:
         price = choice.target.price
-        if price is None:
+        if price is None or not self._with_cost:
             return None
         n_written = min(self._max_tokens, LIKELY_TOKENS)
         return cost_microusd(price, Usage(input_tokens=self._n_tokens, output_tokens=n_written)) / 1e6

@@ -2,7 +2,6 @@
 
 import logging
 import math
-import secrets
 import time
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ from rag.base.chat import ReasoningDelta, ToolCallDelta
 from rag.base.deadline import Clock, Deadline
 from rag.base.errors import BudgetExceeded, Forbidden, GroundwireError, for_the_log
 from rag.base.events import Closing
+from rag.base.ids import unique_id
 from rag.base.ports import ChatModel
 from rag.base.types import ModelEvent, Prompt, TextDelta, Usage
 from rag.govern.accounts import AccountBook
@@ -98,7 +98,7 @@ class BudgetedModel:
     async def _reserved(self, accounts: list[Account], microusd: int, deadline: Deadline) -> Reservation:
         now = self._now()
         reservation = Reservation(
-            id=secrets.token_hex(16),
+            id=unique_id(),
             purses=tuple(_purse(account, now) for account in accounts),
             microusd=microusd,
             lease_until_s=now.timestamp() + deadline.remaining_s(self._clock) + LEASE_MARGIN_S,

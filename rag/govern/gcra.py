@@ -44,16 +44,17 @@ class Verdict(Struct, frozen=True, kw_only=True):
 
 def meter(rate: Rate, tat_s: float, now_s: float, weight: int = 1) -> Verdict:
     """Whether `weight` units may pass now, and the schedule afterwards. Both times are on one clock, in seconds."""
+    step_s, tolerance_s = rate.step_s, rate.tolerance_s
     ahead = max(tat_s, now_s)
-    then = ahead + weight * rate.step_s
-    wait_s = then - rate.tolerance_s - now_s
+    then = ahead + weight * step_s
+    wait_s = then - tolerance_s - now_s
     is_admitted = wait_s <= _ROUNDING_S
     kept = then if is_admitted else ahead
     return Verdict(
         is_admitted=is_admitted,
         tat_s=then if is_admitted else tat_s,
-        n_remaining=max(0, int((now_s + rate.tolerance_s - kept) / rate.step_s + _ROUNDING_S)),
-        retry_after_s=0.0 if is_admitted else wait_s if weight * rate.step_s <= rate.tolerance_s else float("inf"),
+        n_remaining=max(0, int((now_s + tolerance_s - kept) / step_s + _ROUNDING_S)),
+        retry_after_s=0.0 if is_admitted else wait_s if weight * step_s <= tolerance_s else float("inf"),
         reset_s=max(0.0, kept - now_s),
     )
 

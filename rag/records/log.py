@@ -47,7 +47,8 @@ class RequestLog:
             self._on_drop("full", 1)
             return
         probability, kept = sampled(record, self._config, random.random())  # noqa: S311 - a sample, not a secret
-        self._queue.append(replace(record, probability=probability, kept=kept))
+        is_as_it_was = probability == record.probability and kept == record.kept  # a copy costs more than all of this
+        self._queue.append(record if is_as_it_was else replace(record, probability=probability, kept=kept))
         self._arrived.set()
 
     async def flush(self) -> None:

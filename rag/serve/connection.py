@@ -5,7 +5,7 @@ import logging
 import re
 from collections.abc import Callable
 from email.utils import formatdate
-from typing import Final
+from typing import Final, cast
 
 import msgspec
 from litestar.types import ASGIApp
@@ -171,6 +171,7 @@ class Connection(HttpToolsProtocol):
         self._is_in_head, self._is_in_body = False, True
         self._may_stay()
         super().on_headers_complete()
+        self.cycle.transport = cast("asyncio.Transport", _HeadFirst(self.transport, self.loop))
 
     def on_message_complete(self) -> None:
         """The end of a request."""
@@ -194,6 +195,42 @@ class Connection(HttpToolsProtocol):
         if self._until is not None:
             self._until.cancel()
             self._until = None
+
+
+class _HeadFirst:
+    """What a response is written to. Its head waits for the first of its body: two writes cost twice what one does."""
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._head: bytes | None = None
+        self._has_begun = False
+
+    def write(self, data: bytes) -> None:
+        """As a transport does; the first data soon, if nothing follows it at once."""
+        if not self._has_begun:
+            self._has_begun = True
+            self._head = data
+            self._loop.call_soon(self._send_head)
+        elif self._head is not None:
+            head, self._head = self._head, None
+            self._transport.write(head + data)
+        else:
+            self._transport.write(data)
+
+    def close(self) -> None:
+        """After what was written."""
+        self._send_head()
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        """Whether nothing more can be written."""
+        return self._transport.is_closing()
+
+    def _send_head(self) -> None:
+        if self._head is not None:
+            head, self._head = self._head, None
+            self._transport.write(head)
 
 
 def _without_upgrade(data: bytes) -> bytes:

@@ -10,6 +10,7 @@ from llm.failures import Failure, FailureKind, as_error
 from llm.prices import Price
 from llm.routing.attempt import Instruments
 from llm.routing.breaker import Breaker
+from llm.routing.calls import Calls
 from llm.routing.config import RouteConfig, RoutingConfig, TargetConfig
 from llm.routing.keys import Key
 from llm.routing.load import Load
@@ -115,7 +116,7 @@ class Stage:
             ),
             waiting=asyncio.Semaphore(MAX_WAITING),
         )
-        self.router = Router(self.route, name)
+        self.router = Router(self.route, name, Calls())
 
     async def ask(self, prompt: Prompt = PROMPT, within_s: float = 30.0) -> str:
         """The text of a whole answer."""
