@@ -35,11 +35,14 @@ _KEPT = (
 )
 _NO_TITLES = frozenset({"", "untitled", "powerpoint presentation", "document", "title", "slide 1"})
 _PROGRAM = re.compile(r"^Microsoft (?:Word|PowerPoint|Excel) - ")
+
+# None of these looks beyond the next opening tag of its kind: a page of nothing but such tags would take hours.
 _HEAD = re.compile(
-    r"<head\b.*?</head\s*>|<title\b.*?</title\s*>|<meta\b[^>]*>|<svg\b.*?</svg\s*>", re.DOTALL | re.IGNORECASE
+    "|".join([*(rf"<{tag}\b(?:(?!<{tag}\b).)*?</{tag}\s*>" for tag in ("head", "title", "svg")), r"<meta\b[^<>]*>"]),
+    re.DOTALL | re.IGNORECASE,
 )
-_TITLE = re.compile(r"<title\b[^>]*>(.*?)</title\s*>", re.DOTALL | re.IGNORECASE)
-_LANGUAGE = re.compile(r"<html\b[^>]*\blang\s*=\s*[\"']?([A-Za-z-]{2,12})", re.IGNORECASE)
+_TITLE = re.compile(r"<title\b[^<>]*>((?:(?!<title\b).)*?)</title\s*>", re.DOTALL | re.IGNORECASE)
+_LANGUAGE = re.compile(r"<html\b[^<>]*\blang\s*=\s*[\"']?([A-Za-z-]{2,12})", re.IGNORECASE)
 
 
 def parse_office(data: bytes, kind: Format) -> Parsed:

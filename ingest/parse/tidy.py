@@ -2,7 +2,7 @@
 
 The embedder's tokenizer makes one token of every punctuation mark, so the dashes under a table, the dots of a table of
 contents and the address of a picture would crowd out the text of a chunk. Only text that a converter made comes here;
-files that are text already are kept to the letter.
+files that are text already are kept to the letter. No pattern may take time that grows with the square of the text.
 """
 
 import re
@@ -11,7 +11,7 @@ _PICTURE = re.compile(r"!\[([^\[\]\n]*)\]\([^()\n]*(?:\([^()\n]*\)[^()\n]*)*\)")
 _EMPTY_LINK = re.compile(r"\[\s*\]\([^()\n]*\)")
 _SCHEME = r"\s*".join  # browsers pass over blanks within
 _ACTIVE_LINK = re.compile(
-    rf"(?<=\]\()\s*<?\s*(?:{_SCHEME('javascript')}|{_SCHEME('vbscript')}|{_SCHEME('data')})\s*:", re.IGNORECASE
+    rf"(?<=\]\()\s*(?:<\s*)?(?:{_SCHEME('javascript')}|{_SCHEME('vbscript')}|{_SCHEME('data')})\s*:", re.IGNORECASE
 )
 _EMBEDDED = re.compile(r"\bdata:[\w/+.-]+;base64,[A-Za-z0-9+/=]*")
 _RULE_ROW = re.compile(r"^\|(?:[ \t]*:?-+:?[ \t]*\|)+[ \t]*$", re.MULTILINE)
@@ -19,7 +19,7 @@ _ROW = re.compile(r"^\|.*\|[ \t]*$", re.MULTILINE)
 _DOTS = re.compile(r"(?:\.[ \t]?){5,}")
 _BLANKS = re.compile(r"[ \t]{2,}")
 _ESCAPE = re.compile(r"\\([!\"$%&'()*+,\-./:;<=>?@\[\]^_{}~])")
-_LINE_ENDS = re.compile(r"[ \t]+(?=\n)|\r(?=\n)")
+_LINE_ENDS = re.compile(r"(?<![ \t])[ \t]+(?=\n)|\r(?=\n)")
 _GAPS = re.compile(r"\n{3,}")
 
 

@@ -1,4 +1,5 @@
 import zipfile
+from contextlib import suppress
 from io import BytesIO
 
 import pytest
@@ -47,6 +48,13 @@ def test_html_is_read_without_its_head_and_scripts() -> None:
     assert "| a |" in parsed.text
     assert "bad" not in parsed.text
     assert "viewport" not in parsed.text
+
+
+@pytest.mark.parametrize("tag", ["<head ", "<title>", "<svg ", "<meta ", "<html ", "<title><svg><head>"])
+def test_a_page_of_tags_that_never_end_takes_no_longer_than_others(tag: str) -> None:
+    page = f"<p>Hello there.</p>{tag * (2**19 // len(tag))}"
+    with suppress(PermanentIngestError):
+        parse(page.encode(), "a.html")  # would take an hour where the time grew with the square
 
 
 def test_utf16_html_with_a_wrong_declaration_is_read() -> None:
