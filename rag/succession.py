@@ -157,6 +157,7 @@ class Succession:
         return self.standing
 
     async def _watched(self, wish: Wish) -> None:
+        before = self.present
         try:
             await self._succeed(wish)
         except asyncio.CancelledError:
@@ -164,12 +165,16 @@ class Succession:
             raise
         except GroundwireError as error:
             self._note(state="failed", reason=str(error))
-            _log.error("the index stays as it was: %s", for_the_log(error))
+            _log.error("%s: %s", self._left_by_failure(before), for_the_log(error))
         except Exception as error:  # noqa: BLE001 - the seam: the server goes on with what it has
             self._note(state="failed", reason=f"building the next index failed with {type(error).__name__}")
-            _log.exception("the index stays as it was")
+            _log.exception("%s", self._left_by_failure(before))
         else:
             self._note(state="done")
+
+    def _left_by_failure(self, before: Generation) -> str:
+        is_new = self.present is not before
+        return "the next index is in use, and not all is done" if is_new else "the index stays as it was"
 
     def _note(self, **changed: object) -> None:
         self.standing = replace(self.standing, **changed)
@@ -180,10 +185,9 @@ class Succession:
         copy = Copy(previous.store, documents_per_s=wish.documents_per_s)
         async with self._nursery.opened(wish.settings, readers) as following:
             self._note(embedder=following.embedder.name, documents=await previous.store.n_documents())
-            report = await self._catch_up(copy, following, wish)
-        if report.chunks:
-            self._note(state="optimizing")
-            await self._nursery.optimize()
+            await self._catch_up(copy, following, wish)
+        self._note(state="optimizing")
+        await self._nursery.optimize()  # also when nothing was copied: an earlier run may have ended before this
         async with AsyncExitStack() as opened:
             following = await opened.enter_async_context(self._nursery.opened(wish.settings, readers))
             await self._catch_up_until_quiet(copy, following, wish)
@@ -197,12 +201,14 @@ class Succession:
                 passing, self._passing = self._passing, opened.pop_all()
                 if wish.opens_embedder:
                     self._adopted.push_async_exit(self._passing.pop_all())
-        if await self._nursery.outlast_writers():
-            await self._catch_up(copy, following, wish)
-        await space.left()
-        await previous.retire()
-        await passing.aclose()
-        await asyncio.to_thread(give_back_freed)
+        try:
+            if await self._nursery.outlast_writers():
+                await self._catch_up(copy, following, wish)
+        finally:
+            await space.left()
+            await previous.retire()
+            await passing.aclose()
+            await asyncio.to_thread(give_back_freed)
         if not wish.keeps_previous:
             await self._nursery.discard_previous()
 

@@ -82,6 +82,7 @@ class Nursery:
         self.store = OwnStore(embedder)
         self.did: list[str] = []
         self.breaks = False
+        self.loses_writers = False
         self.readers: Opened | None = None
 
     @asynccontextmanager
@@ -99,6 +100,8 @@ class Nursery:
         self.did.append("adopt")
 
     async def outlast_writers(self) -> bool:
+        if self.loses_writers:
+            raise Unavailable("the store went away")
         return False
 
     async def discard_previous(self) -> None:
@@ -227,6 +230,21 @@ async def test_stopped_or_failed_it_changes_nothing_and_goes_on_the_next_time(sc
     scene.succession.start(scene.wish)
     standing = await scene.succession.ended()
     assert (standing.state, standing.copied, standing.chunks) == ("done", 30, 0), "what was embedded is there"
+    assert scene.nursery.did == ["optimize", "adopt"], "which failed the last time, and has nothing to do with copying"
+
+
+async def test_what_fails_after_the_step_leaves_the_new_index_in_use_and_the_old_one_closed(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    old = scene.succession.present.store
+    assert isinstance(old, OwnStore)
+    scene.nursery.loses_writers = True
+    scene.succession.start(scene.wish)
+    standing = await scene.succession.ended()
+    assert (standing.state, standing.reason) == ("failed", "the store went away")
+    assert "in use, and not all is done" in caplog.text
+    assert (scene.searcher.embedder.name, old.is_closed) == ("another@1", True)
+    await scene.ask("cat")
 
 
 @pytest.mark.parametrize(
