@@ -78,6 +78,25 @@ def odt(text: bytes, declared: bytes = b"") -> bytes:
     return zipped([("mimetype", b"application/vnd.oasis.opendocument.text"), ("content.xml", declared + content)])
 
 
+def xlsx(rows: bytes) -> bytes:
+    schemas = b"http://schemas.openxmlformats.org/"
+    places = schemas + b"officeDocument/2006/relationships"
+    leads = (
+        b"<Relationships xmlns='%spackage/2006/relationships'><Relationship Id='r' Type='%s/%%s' Target='%%s'/>"
+        b"</Relationships>" % (schemas, places)
+    )
+    main = schemas + b"spreadsheetml/2006/main"
+    sheets = b"<sheets><sheet name='a' sheetId='1' r:id='r'/></sheets>"
+    return zipped(
+        [
+            ("_rels/.rels", leads % (b"officeDocument", b"xl/workbook.xml")),
+            ("xl/workbook.xml", b"<workbook xmlns='%s' xmlns:r='%s'>%s</workbook>" % (main, places, sheets)),
+            ("xl/_rels/workbook.xml.rels", leads % (b"worksheet", b"worksheets/1.xml")),
+            ("xl/worksheets/1.xml", b"<worksheet xmlns='%s'><sheetData>%s</sheetData></worksheet>" % (main, rows)),
+        ]
+    )
+
+
 def gigabytes() -> bytes:
     """A small archive that says it is none."""
     return declaring(zipped([("content.xml", b"A" * 2000)]), 2**32 - 2)
@@ -123,6 +142,11 @@ HOSTILE = {
     "a zip bomb": ("b.docx", lambda: docx(WORD + b"A" * (110 * 2**20) + END), "exceeds limit"),
     "deep markup": ("d.docx", lambda: docx(WORD + b"<w:p>" * 10**5 + b"</w:p>" * 10**5 + END), "holds no text"),
     "a workbook of gigabytes": ("b.xlsx", gigabytes, "unpacks to 4294967294 bytes"),
+    "a workbook with one cell far away": (
+        "f.xlsx",
+        lambda: xlsx(b"<row r='1'><c r='A1'><v>1</v></c></row><row r='60000'><c r='ALL60000'><v>1</v></c></row>"),
+        "more memory",
+    ),
     "slides of gigabytes": ("b.pptx", gigabytes, "unpacks to 4294967294 bytes"),
     "a text of gigabytes": ("b.odt", gigabytes, "unpacks to 4294967294 bytes"),
     "a book of gigabytes": ("b.epub", gigabytes, "unpacks to 4294967294 bytes"),
@@ -178,6 +202,11 @@ HOSTILE = {
         lambda: pdf(CATALOG.replace(b">>", b"/X " + b"[" * 10**5 + b"]" * 10**5 + b">>"), PAGES),
         "holds no text",
     ),
+    "mail in mail without end": (
+        "m.eml",
+        lambda: b"Content-Type: message/rfc822\r\n\r\n" * 10**5,
+        "crashed over it|holds no text",
+    ),
     "zeros": ("z.txt", lambda: b"words\0\0and\0more", "binary data"),
     "a notebook nested too deeply": ("n.ipynb", lambda: b'{"cells":' + b"[" * 10**6, "recursion limit"),
     "a million open tags": ("h.html", lambda: b"<div>" * 10**5 + b"<script>alert(1)</script>", "holds no text"),
@@ -210,6 +239,10 @@ HARMLESS = {
         lambda: docx(
             WORD + b"<w:p><w:r><w:t>Hello there.</w:t></w:r></w:p>" + END, ("word/media/1.png", image(60_000, 60_000))
         ),
+    ),
+    "mail in mail": (
+        "m.eml",
+        lambda: b"Content-Type: message/rfc822\r\n\r\n" * 100 + b"Subject: s\r\n\r\nHello there.\r\n",
     ),
     "a name that leads out": ("../../../../etc/passwd.txt", lambda: b"Hello there.\n"),
 }
