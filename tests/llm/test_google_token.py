@@ -102,6 +102,17 @@ async def test_a_token_that_is_about_to_end_is_renewed(account):
     assert [await authorization(wire), await authorization(wire)] == ["Bearer token-1", "Bearer token-2"]
 
 
+async def test_a_token_that_cannot_be_renewed_yet_is_sent_until_it_ends(account, caplog):
+    tokens = Tokens(expires_in=STALE_S)
+    await account(tokens)
+    wire = VertexWire(CONFIG, google_signer())
+    assert await authorization(wire) == "Bearer token-1"
+    tokens.status = 400
+    assert await asyncio.gather(*(authorization(wire) for _ in range(5))) == ["Bearer token-1"] * 5
+    assert tokens.n_given == 2, "one asks, and nobody waits for it"
+    assert "RefreshError" in caplog.text
+
+
 async def test_an_account_that_is_refused_is_a_matter_of_credentials(account):
     await account(Tokens(expires_in=0, status=400))
     with pytest.raises(Unavailable, match="RefreshError") as caught:
