@@ -78,15 +78,13 @@ def _tightest(unit: Unit, rows: Sequence[Row], verdicts: Sequence[Verdict]) -> S
     )
 
 
-def _rows(accounts: Accounts, unit: Unit) -> list[Row]:
+@lru_cache(maxsize=4096)
+def _rows(accounts: Accounts, unit: Unit) -> tuple[Row, ...]:
+    """Every request asks for them several times, and accounts hardly change."""
     limits = [
         (one.name, one.allowance.requests_per_minute if unit == "requests" else one.allowance.tokens_per_minute)
         for one in accounts
     ]
-    return [_row(name, unit, per_minute) for name, per_minute in limits if per_minute is not None]
-
-
-@lru_cache(maxsize=4096)
-def _row(name: str, unit: Unit, per_minute: int) -> Row:
-    """Every request asks for it several times, and accounts hardly change."""
-    return Row(f"{name} {unit}", Rate(per_minute=per_minute))
+    return tuple(
+        Row(f"{name} {unit}", Rate(per_minute=per_minute)) for name, per_minute in limits if per_minute is not None
+    )
