@@ -20,7 +20,7 @@ from ingest.outcome import Report
 from ingest.pipeline import Indexer
 from ingest.reindex import Copy
 from rag.base.deadline import Deadline
-from rag.base.errors import Conflict, GroundwireError, PermanentIngestError, for_the_log
+from rag.base.errors import Conflict, GroundwireError, InvalidInput, PermanentIngestError, for_the_log
 from rag.base.memory import give_back_freed
 from rag.base.ports import PassageStore
 from rag.base.types import Candidate, Work
@@ -231,7 +231,10 @@ class Succession:
         return report
 
     async def _compared(self, following: Generation) -> Overlap:
-        """Asks both generations what was asked last, without anyone waiting for it."""
+        """Asks both generations what was asked last, without anyone waiting for it.
+
+        Left out are questions that filter by a field that only one of them knows.
+        """
         asked = [replace(request, limit=DEPTH) for request in self.present.recent.asked]
         if not asked:
             return Overlap(questions=0, overlap_10=None)
@@ -239,8 +242,9 @@ class Succession:
         vectors = await following.embedder.embed([request.text for request in asked], "query", work)
         again = [replace(request, vector=vector) for request, vector in zip(asked, vectors, strict=True)]
         old, new = await self.present.store.search_batch(asked), await following.store.search_batch(again)
-        shares = [overlap(_found(one), _found(other)) for one, other in zip(old, new, strict=True)]
-        return Overlap(questions=len(asked), overlap_10=fmean(shares))
+        pairs = [pair for pair in zip(old, new, strict=True) if not any(isinstance(one, InvalidInput) for one in pair)]
+        shares = [overlap(_found(one), _found(other)) for one, other in pairs]
+        return Overlap(questions=len(pairs), overlap_10=fmean(shares) if shares else None)
 
     def _require_likeness(self, least: float) -> None:
         found = self.standing.overlap.overlap_10 if self.standing.overlap else None

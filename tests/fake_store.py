@@ -100,7 +100,7 @@ class MemoryStore:
 
     def _outcome(self, request: Retrieval) -> Outcome:
         try:
-            require_searchable(request, self._dimension)
+            require_searchable(request, self._dimension, self._fields)
         except GroundwireError as error:
             return error
         return [] if asks_for_nothing(request) else self._search(request)

@@ -18,7 +18,7 @@ from ingest.pipeline import Indexer
 from rag.base.deadline import Deadline
 from rag.base.errors import Conflict, Unavailable
 from rag.base.ports import PassageStore, Retrieval, Vectors
-from rag.base.types import Candidate, Chunk, Passage, Principal, Query, Role, Work
+from rag.base.types import Candidate, Chunk, Match, Passage, Principal, Query, Role, Work
 from rag.generation import Generation
 from rag.govern.access import managed_in
 from rag.index.embedders.factory import Opened
@@ -212,6 +212,17 @@ async def test_with_too_little_in_common_for_recent_questions_the_index_stays(sc
     assert standing.state == ("failed" if least else "done")
     assert scene.searcher.embedder.name == ("old@1" if least else "another@1")
     assert ("adopt" in scene.nursery.did) is not bool(least)
+
+
+async def test_questions_that_filter_by_what_the_next_index_lacks_are_not_compared(scene: Scene) -> None:
+    await scene.ask("the cat sat on mat 3")
+    (asked,) = scene.succession.present.recent.asked
+    scene.succession.present.recent.asked.append(replace(asked, filters=(Match(field="gone", any_of=("x",)),)))
+    scene.succession.start(scene.wish)
+    standing = await scene.succession.ended()
+    assert standing.state == "done", standing.reason
+    assert standing.overlap is not None
+    assert standing.overlap.questions == 1
 
 
 async def test_stopped_or_failed_it_changes_nothing_and_goes_on_the_next_time(scene: Scene) -> None:

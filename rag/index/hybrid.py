@@ -53,7 +53,7 @@ class Hybrid(Struct, frozen=True):
     def plan(self, request: Retrieval) -> Plan | GroundwireError:
         """How to ask the store; no legs where the answer is an empty list, or why the question cannot be asked."""
         try:
-            require_searchable(request, self.dimension)
+            require_searchable(request, self.dimension, self.fields)
         except GroundwireError as error:
             return error
         words = self.encoder.question(request.text)
@@ -79,12 +79,18 @@ class Hybrid(Struct, frozen=True):
         return fuse(found, self.fusion, plan.limit)
 
 
-def require_searchable(request: Retrieval, dimension: int) -> None:
-    """Raises InvalidInput for text that is not Unicode and BadDependency for a vector that no store can compare."""
+def require_searchable(request: Retrieval, dimension: int, fields: Fields) -> None:
+    """Raises InvalidInput for text that is not Unicode and BadDependency for a vector that no store can compare.
+
+    InvalidInput too for a filter by a field that the index does not know: it may have been built anew without that.
+    """
     try:
         request.text.encode()
     except UnicodeEncodeError as error:
         raise InvalidInput("the question is not valid Unicode: it holds half of a surrogate pair") from error
+    for condition in request.filters:
+        if condition.field not in fields.filterable:
+            raise InvalidInput("a filter names a field that the index has no more; restart the server to know which")
     if request.vector.shape != (dimension,) or not np.isfinite(request.vector).all():
         shape = request.vector.shape
         raise BadDependency(f"the embedder gave a vector of shape {shape} where {dimension} finite numbers are needed")

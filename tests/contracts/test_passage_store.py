@@ -344,10 +344,11 @@ async def test_a_member_of_a_batch_fails_alone_and_each_keeps_its_own_access(sto
     short = msgspec.structs.replace(good, vector=np.ones(3, dtype=np.float32))
     half = msgspec.structs.replace(good, text="\ud800")
     none = msgspec.structs.replace(good, limit=0)
-    outcomes = await store.search_batch([good, broken, other, short, half, none])
+    gone = msgspec.structs.replace(good, filters=(Match(field="gone", any_of=("x",)),))
+    outcomes = await store.search_batch([good, broken, other, short, half, none, gone])
     found = [[one.passage.uri for one in outcome] if isinstance(outcome, list) else outcome for outcome in outcomes]
     assert (found[0], found[2], found[5]) == (["a.txt"], ["b.txt"], [])
-    assert all(isinstance(found[n], GroundwireError) for n in (1, 3, 4))
+    assert all(isinstance(found[n], GroundwireError) for n in (1, 3, 4, 6))
 
 
 async def test_the_epoch_grows_with_every_change_and_only_then(store: Store) -> None:
