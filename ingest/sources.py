@@ -78,31 +78,34 @@ class Bucketed(Protocol):
 
 
 def find(patterns: Sequence[str], stdin: BinaryIO, buckets: Bucketed | None = None) -> Iterator[Source | Failure]:
-    """The sources that paths, globs, urls and "-" name: in the order given, folders by name, every file once.
+    """The sources that paths, globs, urls and "-" name: in the order given, folders by name, each of them once.
 
     What is missing or unreadable is a Failure, and so is a link that leads out of the folder that was named: whoever
     may write there could have any file of this machine read. Raises InvalidInput for a pattern that is empty or matches
     nothing.
     """
-    seen: set[str] = set()
+    seen: set[tuple[str, bool]] = set()
     for pattern in patterns:
-        if pattern == STDIN:
-            yield StreamSource(uri="stdin:", stream=stdin)
-            continue
-        if is_url(pattern):
-            yield UrlSource(uri=urldefrag(pattern).url)
-            continue
-        if is_s3(pattern):
-            if buckets is None:
-                raise InvalidInput("s3:// is not read here")
-            yield from buckets.find(pattern)
-            continue
+        for found in _named(pattern, stdin, buckets):
+            known = found.uri, isinstance(found, Failure)  # an object may be there while what is below it fails
+            if known not in seen:
+                seen.add(known)
+                yield found
+
+
+def _named(pattern: str, stdin: BinaryIO, buckets: Bucketed | None) -> Iterator[Source | Failure]:
+    if pattern == STDIN:
+        yield StreamSource(uri="stdin:", stream=stdin)
+    elif is_url(pattern):
+        yield UrlSource(uri=urldefrag(pattern).url)
+    elif is_s3(pattern):
+        if buckets is None:
+            raise InvalidInput("s3:// is not read here")
+        yield from buckets.find(pattern)
+    else:
         root = _root(pattern)
         for path in _expanded(pattern):
-            for found in _walk(path, root):
-                if found.uri not in seen:
-                    seen.add(found.uri)
-                    yield found
+            yield from _walk(path, root)
 
 
 def scope_of(pattern: str) -> str:

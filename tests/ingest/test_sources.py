@@ -1,5 +1,6 @@
 import os
 import subprocess
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ingest.outcome import Failure
-from ingest.sources import FileSource, Source, StreamSource, find, instant
+from ingest.sources import FileSource, S3Source, Source, StreamSource, find, instant
 from rag.base.errors import InvalidInput
 
 
@@ -33,6 +34,19 @@ def test_a_folder_is_walked_by_name_without_hidden_things(folder: Path) -> None:
 
 def test_every_file_comes_once_in_the_order_asked_for(folder: Path) -> None:
     assert names(folder / "b.md", folder, f"{folder}/*.md") == ["b.md", "a.txt", "c.md"]
+
+
+def test_what_is_named_twice_comes_once_wherever_it_is() -> None:
+    class Buckets:
+        def find(self, pattern: str) -> Iterator[Source | Failure]:
+            yield S3Source(uri="s3://b/x", bucket="b", key="x", size_bytes=1, modified_at=datetime.now(UTC))
+            yield Failure(uri="s3://b/x", reason=f"{pattern} cannot be listed", transient=True)
+
+    named = ["https://a.example/x#1", "-", "https://a.example/x#2", "s3://b/x", "-", "s3://b"]
+    kinds = [type(each).__name__ for each in find(named, BytesIO(), Buckets())]
+    assert kinds == ["UrlSource", "StreamSource", "S3Source", "Failure"], (
+        "what could not be listed is told all the same"
+    )
 
 
 def test_globs_are_sorted_and_reach_down(folder: Path) -> None:
