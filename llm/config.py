@@ -95,4 +95,23 @@ class BedrockConfig(RemoteConfig, frozen=True, kw_only=True, tag_field="kind", t
     base_url: Url | None = None
 
 
-ModelConfig = ExtractiveConfig | OpenAIConfig | AnthropicConfig | GeminiConfig | VertexConfig | BedrockConfig
+class LlamaConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="llama"):
+    """A GGUF file, run by llama.cpp in this process. Needs the extra `llama`.
+
+    `context_tokens` is for each of the `parallel` answers that it writes at once; `threads=0` takes every usable core.
+    The timers are longer than those of a service: one machine reads a prompt at the speed that it has.
+    """
+
+    file: Annotated[str, Meta(min_length=1)]
+    context_tokens: Annotated[int, Meta(ge=256)] = 8192
+    parallel: Annotated[int, Meta(ge=1, le=64)] = 2
+    threads: Annotated[int, Meta(ge=0, le=1024)] = 0
+    gpu_layers: Annotated[int, Meta(ge=0)] = 0
+    first_token_timeout_s: Seconds = 120.0
+    idle_timeout_s: Seconds = 30.0
+    total_timeout_s: Seconds = 600.0
+
+
+ModelConfig = (
+    ExtractiveConfig | LlamaConfig | OpenAIConfig | AnthropicConfig | GeminiConfig | VertexConfig | BedrockConfig
+)

@@ -3,6 +3,7 @@
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from random import Random
 from typing import assert_never
 
@@ -18,6 +19,7 @@ from llm.config import (
     BedrockConfig,
     ExtractiveConfig,
     GeminiConfig,
+    LlamaConfig,
     ModelConfig,
     OpenAIConfig,
     RemoteConfig,
@@ -26,7 +28,9 @@ from llm.config import (
 from llm.extractive import LACKS, ExtractiveModel, embedding_scorer
 from llm.gemini import GeminiWire
 from llm.google_token import google_signer
+from llm.llama import open_llama
 from llm.openai import OpenAIWire
+from llm.prices import Price
 from llm.remote import RemoteModel, Wire
 from llm.routing.breaker import Breaker
 from llm.routing.config import RoutingConfig
@@ -54,6 +58,7 @@ Remote = OpenAIConfig | AnthropicConfig | GeminiConfig | VertexConfig | BedrockC
 
 _LACKS: Mapping[type[ModelConfig], frozenset[Ability]] = {
     ExtractiveConfig: LACKS,
+    LlamaConfig: OpenAIWire.lacks,
     OpenAIConfig: OpenAIWire.lacks,
     AnthropicConfig: AnthropicWire.lacks,
     GeminiConfig: GeminiWire.lacks,
@@ -84,12 +89,29 @@ async def open_target(name: str, config: ModelConfig, parts: Parts, routing: Rou
         model = parts.wrap(name, config, ExtractiveModel(config, embedding_scorer(parts.embedder)))
         yield _target(name, config, (Key(ONLY_KEY, model),), routing)
         return
-    async with parts.transport(config.max_connections) as transport:
-        keys = tuple(_key(name, label, config, parts, transport) for label in _keys(config))
-        yield _target(name, config, keys, routing)
+    async with (
+        _asked_remotely(config) as remote,
+        parts.transport(remote.max_connections) as transport,
+    ):
+        wrap = partial(parts.wrap, name, config)
+        one_key = [(label, replace(remote, api_key=key, api_keys={})) for label, key in _keys(remote).items()]
+        keys = tuple(_key(label, each, parts, transport, wrap) for label, each in one_key)
+        yield _target(name, config, keys, routing, remote.price)
 
 
-def _target(name: str, config: ModelConfig, keys: tuple[Key, ...], routing: RoutingConfig) -> Target:
+@asynccontextmanager
+async def _asked_remotely(config: Remote | LlamaConfig) -> AsyncIterator[Remote]:
+    """Where a model is asked that is not asked by a call."""
+    if isinstance(config, LlamaConfig):
+        async with open_llama(config) as remote:
+            yield remote
+    else:
+        yield config
+
+
+def _target(
+    name: str, config: ModelConfig, keys: tuple[Key, ...], routing: RoutingConfig, price: Price | None = None
+) -> Target:
     return Target(
         name=name,
         provider=str(type(config).__struct_config__.tag),
@@ -97,7 +119,7 @@ def _target(name: str, config: ModelConfig, keys: tuple[Key, ...], routing: Rout
         keys=keys,
         breaker=Breaker(routing),
         load=Load(),
-        price=config.price if isinstance(config, RemoteConfig) else None,
+        price=price,
         lacks=_LACKS[type(config)],
     )
 
@@ -108,15 +130,14 @@ def _keys(config: RemoteConfig) -> dict[str, Secret | None]:
     return {**given, **config.api_keys} or {ONLY_KEY: None}
 
 
-def _key(name: str, label: str, config: Remote, parts: Parts, transport: Transport) -> Key:
-    """A key that learns from the headers of every response what is left of its limits."""
+def _key(label: str, config: Remote, parts: Parts, transport: Transport, wrap: Callable[[ChatModel], ChatModel]) -> Key:
+    """The only key of `config`, which learns from the headers of every response what is left of its limits."""
 
     def told(headers: Mapping[str, str]) -> None:
         key.told(allowances(headers, parts.unix_time()), parts.clock())
 
-    wire = _wire(replace(config, api_key=_keys(config)[label], api_keys={}))
-    model = RemoteModel(wire, transport, on_headers=told, clock=parts.clock, unix_time=parts.unix_time)
-    key = Key(label, parts.wrap(name, config, model))
+    model = RemoteModel(_wire(config), transport, on_headers=told, clock=parts.clock, unix_time=parts.unix_time)
+    key = Key(label, wrap(model))
     return key
 
 

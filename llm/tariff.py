@@ -2,7 +2,7 @@
 
 import math
 
-from llm.config import ExtractiveConfig, ModelConfig
+from llm.config import ExtractiveConfig, LlamaConfig, ModelConfig
 from llm.prices import FREE, Price, bound_microusd, cost_microusd, listed_price
 from rag.base.types import Prompt, Turn, Usage
 
@@ -18,7 +18,7 @@ BYTES_PER_TOKEN = 4
 
 def tariff_of(config: ModelConfig) -> "PriceTariff | None":
     """What the model costs by its settings, else by the list; None when neither knows."""
-    if isinstance(config, ExtractiveConfig):
+    if isinstance(config, ExtractiveConfig | LlamaConfig):
         return PriceTariff(FREE)
     price = config.price or listed_price(config.model, config.base_url or "")
     return PriceTariff(price) if price else None

@@ -8,13 +8,15 @@ from typing import get_args
 
 import httpx
 import pytest
+from msgspec.structs import replace
 
-from llm.config import BedrockConfig, ExtractiveConfig, ModelConfig, VertexConfig
+from llm.config import BedrockConfig, ExtractiveConfig, LlamaConfig, ModelConfig, VertexConfig
 from llm.edition import Catalogue
 from llm.factory import Parts
 from llm.registry import open_models
 from rag.settings import load_settings, shown
 from tests.fakes import HashingEmbedder
+from tests.gguf import write_tiny_model
 from tests.remote_models import mocked
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "providers.md"
@@ -39,14 +41,23 @@ async def test_an_example_is_a_settings_file_whose_model_opens(example, tmp_path
     settings = loaded(example, tmp_path)
     assert settings.answer.model in settings.models.keys() | settings.routes.keys()
     assert b"hidden-key" not in shown(settings)
-    signing = {BedrockConfig: ("botocore", "bedrock"), VertexConfig: ("google.auth", "vertex")}
-    for module, extra in [signing[type(one)] for one in settings.models.values() if type(one) in signing]:
+    needing = {
+        BedrockConfig: ("botocore", "bedrock"),
+        VertexConfig: ("google.auth", "vertex"),
+        LlamaConfig: ("xllamacpp", "llama"),
+    }
+    for module, extra in [needing[type(one)] for one in settings.models.values() if type(one) in needing]:
         if find_spec(module.partition(".")[0]) is None:
             pytest.skip(f"the extra `{extra}` is not installed")
-    catalogue = Catalogue(models=settings.models, routes=settings.routes)
+    tiny = str(write_tiny_model(tmp_path / "tiny.gguf"))
+    opening = {
+        name: replace(config, file=tiny) if isinstance(config, LlamaConfig) else config
+        for name, config in settings.models.items()
+    }
+    catalogue = Catalogue(models=opening, routes=settings.routes)
     async with open_models(catalogue, Parts(embedder=HashingEmbedder(), transport=pool)) as models:
         assert {name: models[name].name for name in settings.models} == {
-            name: config.model for name, config in settings.models.items()
+            name: "tiny" if isinstance(config, LlamaConfig) else config.model for name, config in opening.items()
         }
         assert models[settings.answer.model].name
 
