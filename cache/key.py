@@ -9,8 +9,13 @@ from msgspec import Struct
 from rag.base.answers import Lineage
 from rag.base.types import Access, Query
 
-_NOT_PART: Final = frozenset({"text", "principal", "request_id", "cache", "cache_max_age_s", "cache_min_similarity"})
-"""Of a query. The question stands apart, and the access stands for the principal. Whatever else a query has counts."""
+_NOT_PART: Final = frozenset(
+    {"text", "principal", "request_id", "prompt", "cache", "cache_max_age_s", "cache_min_similarity"}
+)
+"""Of a query. The question stands apart, the access stands for the principal, and the lineage for the prompt.
+
+Whatever else a query has counts.
+"""
 
 
 class CacheKey(Struct, frozen=True):

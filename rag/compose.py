@@ -48,7 +48,8 @@ from rag.infer.tokens import lengths_of
 from rag.observation import Observation, open_observation
 from rag.pipeline.answer import EXTRACTIVE, Answerer
 from rag.pipeline.cache_desk import CacheDesk
-from rag.pipeline.prompt import load_template
+from rag.pipeline.profile import Profiles
+from rag.pipeline.prompts import PromptBook
 from rag.pipeline.search import Searcher
 from rag.queueing import Shift, open_desk, open_shift
 from rag.records.feedback import FeedbackBook
@@ -127,6 +128,7 @@ class _Answering(NamedTuple):
     """What answers and what is answered from."""
 
     searcher: Searcher
+    profiles: Profiles
     models: ModelRegistry
     kept: Remembering
     succession: Succession
@@ -163,7 +165,7 @@ async def open_services(
             answerer=seen.answers(_permitted(answering.kept.answers, guards.book, settings)),
             models=models,
             registry=models,
-            reloader=Reloader(settings, partial(_exchange, models, keys, guards.book), read),
+            reloader=Reloader(settings, partial(_exchange, models, answering.profiles, keys, guards.book), read),
             default_model=settings.answer.model,
             library=succession.library,
             desk=await enter(open_desk(settings, succession.library)),
@@ -250,12 +252,15 @@ async def _open_models(
         yield await stack.enter_async_context(open_models(_catalogue(settings), parts, seen.attempt))
 
 
-async def _exchange(models: ModelRegistry, keys: KeyRing, book: AccountBook, settings: Settings) -> None:
-    """Puts other models, routes, keys and accounts into force. Raises ConfigError, and then nothing has changed."""
-    ring = KeyRing(settings.auth.keys)
+async def _exchange(
+    models: ModelRegistry, profiles: Profiles, keys: KeyRing, book: AccountBook, settings: Settings
+) -> None:
+    """Puts other models, routes, prompts, keys and accounts into force. Raises ConfigError, and nothing has changed."""
+    ring, prompts = KeyRing(settings.auth.keys), PromptBook(settings.prompts)
     AccountBook(ring.configs, settings.accounts)  # raises, if it must, before anything has changed
     keys.check_exchange(ring)
     await models.exchange(_catalogue(settings))
+    profiles.exchange(prompts, settings.routes)
     keys.exchange(ring.configs)
     book.exchange(ring.configs, settings.accounts)
 
@@ -277,7 +282,9 @@ async def _open_answering(
             models = await enter(_open_models(settings, embedder, guards, seen))
         shared, admit = SharedEmbedder(embedder), guards.admission.admitted
         searcher = Searcher(shared, present.retriever, reranker, settings.answer, admit)
-        recipe = _answerer(settings, searcher, models, tokenizer, present.store.name)
+        profiles = Profiles(settings.answer, PromptBook(settings.prompts), settings.routes)
+        count, name = _counter(tokenizer), present.store.name
+        recipe = Answerer(searcher, models, profiles, count=count, index=name)
         kept = await enter(
             open_remembering(recipe, models, lambda: succession.present.store.epoch, settings, seen.reply)
         )
@@ -285,7 +292,7 @@ async def _open_answering(
         library = Library(*writing(present, settings.ingest))
         succession = await enter(Succession(present, settings, Nursery(settings, seen), searcher, library, writing))
         seen.counting(succession)
-        yield _Answering(searcher, models, kept, succession)
+        yield _Answering(searcher, profiles, models, kept, succession)
 
 
 def _open_store(settings: Settings, embedder: Embedder) -> AbstractAsyncContextManager[Store]:
@@ -326,12 +333,6 @@ async def _open_readers(settings: Settings, seen: Observation) -> AsyncIterator[
         open_reranker(settings.reranker, folder, seen.batch) as reranker,
     ):
         yield seen.embedder(embedder, settings.embedder), tokenizer, seen.reranker(reranker, settings.reranker)
-
-
-def _answerer(
-    settings: Settings, searcher: Searcher, models: Mapping[str, ChatModel], tokenizer: Tokenizer, index: str
-) -> Answerer:
-    return Answerer(searcher, models, load_template(), settings.answer, count=_counter(tokenizer), index=index)
 
 
 def _counter(tokenizer: Tokenizer) -> Callable[[str], int]:

@@ -76,13 +76,13 @@ def changes(old: Settings, new: Settings) -> tuple[str, ...]:
 
 
 @asynccontextmanager
-async def following(reloader: Reloader, *files: Path) -> AsyncIterator[None]:
-    """While open, SIGHUP and changes of the files lead to `reread`; what comes of it is in the log."""
+async def following(reloader: Reloader, *paths: Path) -> AsyncIterator[None]:
+    """While open, SIGHUP and changes of files, or in folders, lead to `reread`; what comes of it is in the log."""
     asked = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGHUP, asked.set)
     tasks = [asyncio.create_task(_reread_when(asked, reloader))]
-    tasks += [asyncio.create_task(_watch(file, asked)) for file in files]
+    tasks += [asyncio.create_task(_watch(path, asked)) for path in paths]
     try:
         yield
     finally:
@@ -106,24 +106,29 @@ async def _reread_when(asked: asyncio.Event, reloader: Reloader) -> None:
             _log.warning("settings read again; changed: %s", ", ".join(changed) or "nothing")
 
 
-async def _watch(file: Path, asked: asyncio.Event) -> None:
-    """Sets `asked` when the file has changed. Polled: editors and orchestrators replace files in ways of their own."""
-    seen = await asyncio.to_thread(_state_of, file)
+async def _watch(path: Path, asked: asyncio.Event) -> None:
+    """Sets `asked` when there was a change. Polled: editors and orchestrators replace files in ways of their own."""
+    seen = await asyncio.to_thread(_state_of, path)
     while True:
         await asyncio.sleep(POLL_S)
-        state = await asyncio.to_thread(_state_of, file)
+        state = await asyncio.to_thread(_state_of, path)
         if state is not None and state != seen:
             seen = state
             asked.set()
 
 
-def _state_of(file: Path) -> tuple[int, int, int] | None:
-    """Differs after every change that matters; None while there is no file."""
+def _state_of(path: Path) -> tuple[tuple[str, int, int, int], ...] | None:
+    """Differs after every change that matters of a file, or of those in a folder; None while there is nothing."""
     try:
-        stat = file.stat()
+        files = sorted(path.iterdir()) if path.is_dir() else [path]
+        return tuple(_stamp_of(file) for file in files)
     except OSError:
         return None
-    return stat.st_mtime_ns, stat.st_size, stat.st_ino
+
+
+def _stamp_of(file: Path) -> tuple[str, int, int, int]:
+    stat = file.stat()
+    return file.name, stat.st_mtime_ns, stat.st_size, stat.st_ino
 
 
 def _first_difference(old: Any, new: Any, place: str) -> str:

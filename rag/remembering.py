@@ -27,7 +27,7 @@ from rag.pipeline.shared import SharedAnswerer
 from rag.settings import EXCHANGEABLE, Settings
 
 _NO_PART_OF_ANSWERS = frozenset(
-    {"data_dir", "server", "auth", "accounts", "ledger", "limits", "cache", "ingest", "queue"}
+    {"data_dir", "prompts_dir", "server", "auth", "accounts", "ledger", "limits", "cache", "ingest", "queue"}
     | {"records", "request_log", "tracing", "logs"}
 )
 

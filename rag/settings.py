@@ -29,13 +29,16 @@ from rag.index.config import EdgeConfig, FieldType, FusionConfig, StoreConfig
 from rag.index.embedders.config import EmbedderConfig, OnnxEmbedderConfig
 from rag.pipeline.answer import EXTRACTIVE
 from rag.pipeline.config import AnswerConfig
+from rag.pipeline.profile import Profiles
+from rag.pipeline.prompts import Name as PromptName
+from rag.pipeline.prompts import PromptBook, PromptConfig, prompts_in, with_files
 from rag.records.config import LogConfig, RecordsConfig, SqliteConfig
 from rag.telemetry.config import LogsConfig, TracingConfig
 from rerank.config import NoRerankConfig, RerankConfig
 
 PREFIX = "RAG__"
 T = TypeVar("T")
-EXCHANGEABLE = ("models", "routes", "routing", "accounts")
+EXCHANGEABLE = ("models", "routes", "routing", "prompts", "accounts")
 """The sections that can be exchanged while the server runs."""
 FILE_NAME = "rag.toml"
 MODELS = "models"
@@ -79,6 +82,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     models: dict[str, ModelConfig] = {}
     routes: dict[str, RouteConfig] = {}
     routing: RoutingConfig = RoutingConfig()
+    prompts_dir: Path | None = None
+    prompts: dict[PromptName, PromptConfig] = {}
     answer: AnswerConfig = AnswerConfig()
     cache: CacheConfig = MemoryConfig()
     ingest: IngestConfig = IngestConfig()
@@ -106,7 +111,7 @@ def load_settings(file: Path | None = None, environ: Mapping[str, str] | None = 
     folder = file.parent.resolve() if file else Path.cwd()
     _converted(_with_kinds(written), folder, environ, strict=True)
     effective = _with_kinds(_merged(written, _from_environment(environ)))
-    return _checked(_converted(effective, folder, environ, strict=False))
+    return _checked(_with_prompts(_converted(effective, folder, environ, strict=False)))
 
 
 def exchanged(settings: Settings, sections: Mapping[str, Any]) -> Settings:
@@ -121,7 +126,7 @@ def exchanged(settings: Settings, sections: Mapping[str, Any]) -> Settings:
             raise ConfigError(f"setting $.{name}: only {known} can change while the server runs", path=f"$.{name}")
     converted = _convert(sections, _Exchangeable, _literal)
     given = {name: getattr(converted, name) for name in sections}
-    return _checked(msgspec.structs.replace(settings, **given))
+    return _checked(_with_prompts(msgspec.structs.replace(settings, **given)))
 
 
 def shown(settings: Settings) -> bytes:
@@ -196,6 +201,7 @@ class _Exchangeable(Struct, frozen=True, kw_only=True):
     models: dict[str, ModelConfig] = {}
     routes: dict[str, RouteConfig] = {}
     routing: RoutingConfig = RoutingConfig()
+    prompts: dict[PromptName, PromptConfig] = {}
     accounts: dict[AccountPath, Allowance] = {}
 
 
@@ -230,6 +236,13 @@ def _secret(value: str, environ: Mapping[str, str]) -> Secret:
     return Secret(value)
 
 
+def _with_prompts(settings: Settings) -> Settings:
+    """The settings with the versions of prompts that are files."""
+    if settings.prompts_dir is None:
+        return settings
+    return msgspec.structs.replace(settings, prompts=with_files(settings.prompts, prompts_in(settings.prompts_dir)))
+
+
 def _checked(settings: Settings) -> Settings:
     """What no type can say."""
     if isinstance(settings.index, EdgeConfig) and not isinstance(settings.queue, NoQueueConfig):
@@ -241,6 +254,7 @@ def _checked(settings: Settings) -> Settings:
         known = {EXTRACTIVE, *settings.models}
         check_routes(settings.routes, known)
         _check_replies(settings.cache, known | settings.routes.keys())
+        Profiles(settings.answer, PromptBook(settings.prompts), settings.routes)
         if settings.answer.model in known | settings.routes.keys():
             return settings
         names = ", ".join(sorted(known | settings.routes.keys()))

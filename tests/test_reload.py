@@ -118,3 +118,33 @@ async def test_a_signal_and_a_changed_file_lead_to_it(file, caplog):
         os.kill(os.getpid(), signal.SIGHUP)
         await until(lambda: "stay as they were" in caplog.text)
     assert len(asyncio.all_tasks()) == 1
+
+
+async def test_a_changed_prompt_in_the_folder_leads_to_it(file, tmp_path):
+    folder = tmp_path / "prompts"
+    folder.mkdir()
+    prompt = folder / "answer.v2.md"
+    prompt.write_text("# system\nx\n# user\n{sources} {question}")
+    file.write_text('prompts_dir = "prompts"')
+    reload, _ = reloader(file)
+    async with following(reload, folder):
+        await asyncio.sleep(0.05)
+        prompt.write_text("# system\nlonger\n# user\n{sources} {question}")
+        await until(lambda: "longer" in reload.settings.prompts["answer"].versions["2"])
+        (folder / "answer.v3.md").write_text("# system\nx\n# user\n{sources} {question}")
+        await until(lambda: len(reload.settings.prompts["answer"].versions) == 2)
+    prompt.write_text("no prompt")
+    with pytest.raises(ConfigError) as caught:
+        await reload.reread()
+    assert caught.value.path == "$.prompts.answer.versions.2"
+
+
+def test_labels_from_elsewhere_point_to_versions_of_the_folder(file, tmp_path):
+    (tmp_path / "answer.v2.md").write_text("# system\nx\n# user\n{sources} {question}")
+    file.write_text('prompts_dir = "."\n[prompts.answer]\nlabels = { production = 1 }')
+    settings = load_settings(file, {})
+    changed = exchanged(settings, {"prompts": {"answer": {"labels": {"production": 2}}}})
+    assert changed.prompts["answer"].labels == {"production": 2}
+    assert changed.prompts["answer"].versions == settings.prompts["answer"].versions
+    with pytest.raises(ConfigError, match="no version 3"):
+        exchanged(settings, {"prompts": {"answer": {"labels": {"production": 3}}}})

@@ -8,6 +8,7 @@ from msgspec import Meta, Struct
 from llm.config import Seconds
 from llm.routing.parameters import NO_PARAMETERS, Parameters
 from rag.base.errors import ConfigError
+from rag.base.template import Reference, References
 
 Balancer = Literal["latency", "weighted", "least_in_flight", "cost"]
 Name = Annotated[str, Meta(min_length=1)]
@@ -50,6 +51,9 @@ class RouteConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     hedge_after_s: Seconds | None = None
     """A second target is asked when the first has said nothing for so long; whoever speaks first answers."""
     parameters: Parameters = NO_PARAMETERS
+    prompt: Reference | None = None
+    """What is asked when it writes answers from the documents; `answer.prompt` where it says nothing."""
+    allowed_prompts: tuple[References, ...] | None = None
     prefix_affinity: bool = False
     """Prompts that begin alike go to the same target while it keeps up, for the sake of its prompt cache."""
 

@@ -13,9 +13,9 @@ Penalty = Annotated[float, Meta(ge=-2, le=2)]
 
 
 class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What holds where the caller says nothing, and `history_tokens`, which holds for all.
+    """What holds where the caller says nothing; `history_tokens` and `context_tokens` hold for all.
 
-    /ask always says how long and how random its answers are: `answer.max_tokens` and `answer.temperature`.
+    For answers from the documents, what is not said here is said by `[answer]`.
     """
 
     temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
@@ -25,6 +25,8 @@ class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_tokens: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
     history_tokens: Annotated[int, Meta(ge=0)] | None = None
     """How much is sent of what was said before the last question; older turns are left out."""
+    context_tokens: Annotated[int, Meta(ge=1)] | None = None
+    """Of answers from the documents: the budget of the passages."""
 
 
 NO_PARAMETERS = Parameters()

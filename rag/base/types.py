@@ -190,6 +190,7 @@ class Query(Struct, frozen=True, kw_only=True):
     filters: Filters = ()
     history: tuple[Turn, ...] = ()
     model: str | None = None
+    prompt: str | None = None
     max_tokens: int | None = None
     temperature: float | None = None
     cache: CacheMode = "use"

@@ -29,7 +29,7 @@ from rag.bench.overload import Finding
 from rag.pipeline.answer import EXTRACTIVE, Answerer
 from rag.pipeline.cached import CachedAnswerer
 from rag.pipeline.config import AnswerConfig
-from rag.pipeline.prompt import load_template
+from rag.pipeline.profile import Profiles
 from rag.pipeline.search import Searcher
 
 EXACT_MS, REWORDED_MS, MISS_MS = 1.0, 12.0, 1.0
@@ -62,7 +62,7 @@ async def measure(searcher: Searcher, questions: Sequence[str], n_others: int) -
     The memory holds `n_others` other questions of the same scope besides. Raises Unavailable where nothing is kept.
     """
     models = {_MODEL: _Model(), EXTRACTIVE: _Model()}
-    recipe = Answerer(searcher, models, load_template(), AnswerConfig(model=_MODEL), count=len, index="bench")
+    recipe = Answerer(searcher, models, Profiles(AnswerConfig(model=_MODEL)), count=len, index="bench")
     async with _remembering(recipe) as (cached, remembered):
         await _asked(cached, _query(questions[0]))
         kept = next(remembered.memory.entries(), None)

@@ -32,7 +32,7 @@ from rag.base.types import (
 from rag.govern.redact import redactor
 from rag.pipeline.answer import EXTRACTIVE, Answerer
 from rag.pipeline.config import AnswerConfig
-from rag.pipeline.prompt import load_template
+from rag.pipeline.profile import Profiles
 from rag.pipeline.search import Searcher
 from rag.telemetry.attributes import Peer
 from rag.telemetry.config import TracingConfig
@@ -91,8 +91,8 @@ def _recipe(config: TracingConfig) -> tuple[Answerer, Tracing]:
     )
     model = tracing.model(_Model(), Peer(kind="openai", address="api.example.com", port=443))
     models = {"model": model, EXTRACTIVE: model}
-    config_ = AnswerConfig(model="model", context_tokens=500)
-    return Answerer(searcher, models, load_template(), config_, count=len, index="bench"), tracing
+    writing = AnswerConfig(model="model", context_tokens=500)
+    return Answerer(searcher, models, Profiles(writing), count=len, index="bench"), tracing
 
 
 class _Embedder:

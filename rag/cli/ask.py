@@ -13,6 +13,7 @@ from rag.cli.terminal import json_text, one_line, visible
 @click.argument("question", callback=options.not_blank)
 @click.option("--top-k", type=click.IntRange(1, 50), default=5, show_default=True, help="Passages to read at most.")
 @click.option("--model", help="A model of the settings' [models].")
+@click.option("--prompt", help="A prompt that the settings allow to be chosen, such as answer@staging.")
 @click.option("--explain", is_flag=True, help="Show every passage that was considered, with its scores.")
 @options.common
 def command(
@@ -20,13 +21,15 @@ def command(
     question: str,
     top_k: int,
     model: str | None,
+    prompt: str | None,
     explain: bool,
     filters: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Ask a question and print the answer with its citations."""
     body = {"question": question, "top_k": top_k, "filters": options.parsed_filters(filters), "explain": explain}
-    run(_ask(ctx, body | ({"model": model} if model else {}), as_json=as_json))
+    chosen = {name: value for name, value in (("model", model), ("prompt", prompt)) if value}
+    run(_ask(ctx, body | chosen, as_json=as_json))
 
 
 async def _ask(ctx: click.Context, body: dict[str, Any], *, as_json: bool) -> int:

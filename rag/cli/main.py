@@ -28,6 +28,7 @@ COMMANDS = {
     "keys": "Make, list, rotate and revoke API keys.",
     "accounts": "Show what accounts spent.",
     "routes": "Show whom routes would ask, and why.",
+    "prompts": "List and show prompts.",
     "cache": "Report on, explain and clear the answer cache.",
     "models": "List, verify, export and fetch models.",
     "traces": "Show where the time of recent requests went.",

@@ -61,7 +61,7 @@ async def _serve(read: Callable[[], Settings], file: Path | None, token: str) ->
 
     settings = read()
     configure(settings.logs, sys.stderr)
-    files = [file for file in (file, settings.auth.keys_file) if file is not None]
+    files = [path for path in (file, settings.auth.keys_file, settings.prompts_dir) if path is not None]
     keys = KeyRing(settings.auth.keys)
     check_bind(settings.server.host, keys)
     bound = bind(settings.server.host, settings.server.port)

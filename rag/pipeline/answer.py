@@ -14,9 +14,9 @@ from rag.base.ports import ChatModel
 from rag.base.stages import Stages
 from rag.base.types import Finished, ModelEvent, Prompt, Query, Source, TextDelta, Usage
 from rag.pipeline.cite import CitationReader
-from rag.pipeline.config import AnswerConfig
 from rag.pipeline.context import choose_context
-from rag.pipeline.prompt import Template, render
+from rag.pipeline.profile import Profile, Profiles
+from rag.pipeline.prompt import render
 from rag.pipeline.search import Found, Searcher
 
 _log = logging.getLogger(__name__)
@@ -44,16 +44,15 @@ class Answerer:
         self,
         searcher: Searcher,
         models: Mapping[str, ChatModel],
-        template: Template,
-        config: AnswerConfig,
+        profiles: Profiles,
         *,
         count: Callable[[str], int],
         index: str,
     ) -> None:
         self._searcher = searcher
         self._models = models
-        self._template = template
-        self._config = config
+        self._profiles = profiles
+        self._config = profiles.answer
         self._count = count
         self._index = index
 
@@ -73,11 +72,11 @@ class Answerer:
         Raises Overloaded, DeadlineExceeded, Unavailable and InvalidInput.
         """
         stages = Stages()
-        model = self._chosen(query)
+        model, profile = self._chosen(query)
         found = await self._searcher.search(query, deadline)
         with stages.stage("context"):
-            sources = choose_context(found.candidates, self._config.context_tokens)
-            prompt = self._prompt(query, sources)
+            sources = choose_context(found.candidates, profile.context_tokens)
+            prompt = render(profile, query, sources, self._count)
         return Prepared(model=model, found=found, prompt=prompt, stages_s={**found.stages_s, **stages.seconds()})
 
     async def write(self, prepared: Prepared, deadline: Deadline, *, stream: bool) -> AsyncGenerator[AnswerEvent, None]:
@@ -101,35 +100,28 @@ class Answerer:
         answer = self._assembled(writing, prompt, prepared.found)
         yield Answered(answer=replace(answer, stages_s={**prepared.stages_s, **stages.seconds()}))
 
-    def lineage_of(self, query: Query, found: Found | None = None) -> Lineage:
-        """What would make the answer if nothing fails, from what was `found` or from a search that begins now.
+    def lineage_of(self, query: Query) -> Lineage:
+        """What would make the answer, if nothing fails, of a question that is asked now.
 
-        Raises InvalidInput for a model that is not there.
+        Raises InvalidInput for a model that is not there, or a prompt that may not be chosen.
         """
-        return Lineage(
-            index=self._index,
-            embedder=found.embedder if found else self._searcher.embedder.name,
-            reranker=self._searcher.reranker.name,
-            model=self._chosen(query).name,
-            template=self._template.name,
-        )
+        model, profile = self._chosen(query)
+        return self._lineage(self._searcher.embedder.name, model.name, profile.template.name)
 
-    def _chosen(self, query: Query) -> ChatModel:
+    def lineage_from(self, prepared: Prepared) -> Lineage:
+        """The same of a question that was prepared, whatever models and prompts have been exchanged meanwhile."""
+        return self._lineage(prepared.found.embedder, prepared.model.name, prepared.prompt.template)
+
+    def _lineage(self, embedder: str, model: str, template: str) -> Lineage:
+        reranker = self._searcher.reranker.name
+        return Lineage(index=self._index, embedder=embedder, reranker=reranker, model=model, template=template)
+
+    def _chosen(self, query: Query) -> tuple[ChatModel, Profile]:
         name = query.model or self._config.model
         if name not in self._models:
             known = ", ".join(sorted(self._models))
             raise InvalidInput(f"there is no model '{name}'; this server has: {known}", pointer="/model")
-        return self._models[name]
-
-    def _prompt(self, query: Query, sources: Sequence[Source]) -> Prompt:
-        return render(
-            self._template,
-            query,
-            sources,
-            max_tokens=self._config.max_tokens,
-            temperature=self._config.temperature,
-            count=self._count,
-        )
+        return self._models[name], self._profiles.of(name, query.prompt)
 
     async def _written(
         self, prompt: Prompt, model: ChatModel, deadline: Deadline, writing: "_Writing", *, stream: bool
@@ -163,13 +155,7 @@ class Answerer:
             citations=tuple(writing.reader.citations),
             sources=prompt.sources,
             usage=writing.usage,
-            lineage=Lineage(
-                index=self._index,
-                embedder=found.embedder,
-                reranker=self._searcher.reranker.name,
-                model=finished.model,
-                template=prompt.template,
-            ),
+            lineage=self._lineage(found.embedder, finished.model, prompt.template),
             stop_reason=finished.reason,
             confidence=finished.confidence,
             degraded=(*found.degraded, *writing.degraded),

@@ -77,7 +77,7 @@ class CacheDesk:
     async def explain(self, query: Query, deadline: Deadline) -> Explanation:
         """What would be served to this caller, and why not what would not. Answers nothing and keeps nothing."""
         prepared = await self._answerer.prepare(query, deadline)
-        key = key_of(self._answerer, query, self._build(), prepared.found)
+        key = key_of(self._answerer, query, self._build(), prepared)
         same = self._remembered.memory.get(key, query.cache_max_age_s)
         near = self._remembered.memory.near(key, prepared.found.vector, CANDIDATES)
         asked = asked_of(query, prepared, self._config.semantic)

@@ -20,7 +20,6 @@ from rag.base.deadline import Deadline
 from rag.base.types import Query, TextDelta
 from rag.govern.access import readable_by
 from rag.pipeline.answer import Answerer, Prepared
-from rag.pipeline.search import Found
 
 
 class CachedAnswerer:
@@ -102,8 +101,8 @@ class CachedAnswerer:
         epoch = self._epoch()  # before the search: what changes meanwhile makes the answer one of an earlier state
         build = self._build()
         prepared = await self._answerer.prepare(query, deadline)
-        # The embedder may have been exchanged meanwhile: its vectors are looked up and kept among their own kind.
-        key = key_of(self._answerer, query, build, prepared.found)
+        # Embedder, model and prompt may have been exchanged meanwhile: what is kept is kept among its own kind.
+        key = key_of(self._answerer, query, build, prepared)
         verdict, tier = self._looked_up(key, query, prepared, epoch)
         if verdict.hit and verdict.rejected_by is None:
             for event in replayed(self._given(verdict.hit, tier)):
@@ -207,12 +206,13 @@ def replayed(answer: Answer) -> Iterator[AnswerEvent]:
     yield Answered(answer=answer)
 
 
-def key_of(answerer: Answerer, query: Query, build: str, found: Found | None = None) -> CacheKey:
-    """The key under which an answer from what was `found` is kept, or from a search that begins now.
+def key_of(answerer: Answerer, query: Query, build: str, prepared: Prepared | None = None) -> CacheKey:
+    """The key under which an answer is kept that was `prepared`, or one to a question that is asked now.
 
-    Raises InvalidInput for a model that is not there.
+    Raises InvalidInput for a model that is not there, or a prompt that may not be chosen.
     """
-    return answer_key(query, readable_by(query.principal), answerer.lineage_of(query, found), build)
+    lineage = answerer.lineage_from(prepared) if prepared else answerer.lineage_of(query)
+    return answer_key(query, readable_by(query.principal), lineage, build)
 
 
 def asked_of(query: Query, prepared: Prepared, config: SemanticConfig) -> Asked:

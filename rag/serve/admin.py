@@ -60,6 +60,7 @@ class ExchangeBody(Body, frozen=True):
     models: dict[str, dict[str, Any]] | UnsetType = UNSET
     routes: dict[str, dict[str, Any]] | UnsetType = UNSET
     routing: dict[str, Any] | UnsetType = UNSET
+    prompts: dict[str, dict[str, Any]] | UnsetType = UNSET
     accounts: dict[str, dict[str, Any]] | UnsetType = UNSET
 
 
@@ -126,7 +127,9 @@ def show_config(services: NamedDependency[Services]) -> dict[str, Any]:
     responses=refusals(body=True),
 )
 async def put_config(data: JSONBody[ExchangeBody], services: NamedDependency[Services]) -> ChangedBody:
-    """Takes `models`, `routes`, `routing` and `accounts` as the settings file has them, in JSON; what is absent stays.
+    """Takes `models`, `routes`, `routing`, `prompts` and `accounts` as the settings file has them, in JSON.
+
+    What is absent stays.
 
     It is checked as a whole and put into force in one step; requests in flight end with what they began with. It holds
     until the settings file changes or the server ends.

@@ -97,6 +97,7 @@ def _query(data: AskBody, principal: Principal, request_id: str, services: Servi
         filters=parse_filters(data.filters, services.fields, "/filters"),
         history=tuple(Turn(role=turn.role, content=turn.content) for turn in data.history),
         model=data.model,
+        prompt=data.prompt,
         max_tokens=data.max_tokens,
         temperature=data.temperature,
         cache="off" if data.explain else wish.mode,  # an explanation needs the candidates, which are not kept

@@ -9,6 +9,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from rag.base.answers import Answer, CacheStatus, CacheTier
 from rag.base.pages import page_at
+from rag.base.template import Reference
 from rag.base.types import CacheMode, Candidate, Origin, Source, StopReason
 from rag.govern import limits
 
@@ -66,6 +67,7 @@ class AskBody(Body, frozen=True):
     stream: bool | None = None
     explain: bool = False
     model: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
+    prompt: Reference | None = None
     max_tokens: Annotated[int, Meta(ge=1, le=limits.MAX_ANSWER_TOKENS)] | None = None
     temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
     cache: CacheMode | CacheBody = "use"

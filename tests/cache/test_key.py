@@ -21,7 +21,14 @@ QUERIES = {
     "max_tokens": [5],
     "temperature": [0.0, 1.0],
 }
-BESIDE = {"principal", "request_id", "cache", "cache_max_age_s", "cache_min_similarity"}
+BESIDE = {
+    "principal",
+    "request_id",
+    "prompt",
+    "cache",
+    "cache_max_age_s",
+    "cache_min_similarity",
+}  # the lineage has the text behind `prompt`
 ACCESSES = (Access(tenant="other", grants=ACCESS.grants), Access(tenant="acme", grants=frozenset({"everyone"})))
 
 

@@ -1,53 +1,13 @@
 """Keys with budgets before a real server and a provider that counts."""
 
 import json
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from tests.e2e.conftest import Workspace
+from tests.e2e.provider import provider
 
 pytestmark = pytest.mark.sockets
-
-USAGE = {"prompt_tokens": 100, "completion_tokens": 10}
-EVENTS = (
-    {"choices": [{"delta": {"content": "Fourteen days [1]."}, "finish_reason": None}]},
-    {"choices": [{"delta": {}, "finish_reason": "stop"}]},
-    {"choices": [], "usage": USAGE},
-)
-
-
-class Provider(BaseHTTPRequestHandler):
-    """Answers every question alike, and counts them."""
-
-    n_calls = 0
-
-    def do_POST(self) -> None:
-        type(self).n_calls += 1
-        self.rfile.read(int(self.headers["content-length"]))
-        body = "".join(f"data: {json.dumps(event)}\n\n" for event in EVENTS) + "data: [DONE]\n\n"
-        self.send_response(200)
-        self.send_header("content-type", "text/event-stream")
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body.encode())
-
-    def log_message(self, *_: object) -> None:
-        """Says nothing."""
-
-
-@contextmanager
-def provider() -> Iterator[tuple[type[Provider], str]]:
-    handler = type("Counting", (Provider,), {"n_calls": 0})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        yield handler, f"http://127.0.0.1:{server.server_address[1]}/v1"
-        server.shutdown()
-        thread.join()
 
 
 def test_a_budget_is_spent_to_its_end_and_never_beyond(workspace: Workspace) -> None:
@@ -57,7 +17,7 @@ def test_a_budget_is_spent_to_its_end_and_never_beyond(workspace: Workspace) -> 
     made = workspace.rag("keys", "create", "--subject", "ann", "--account", "acme/shop", "--file", keys)
     token = made.stdout.strip()
     price = {"input_usd_per_mtok": 1.0, "output_usd_per_mtok": 10.0}
-    with provider() as (calls, url):
+    with provider(lambda _: "Fourteen days [1].") as (asked, url):
         environ = {
             "RAG__AUTH__KEYS_FILE": str(keys),
             "RAG__MODELS": json.dumps({"gpt": {"kind": "openai", "model": "gpt", "base_url": url, "price": price}}),
@@ -71,7 +31,7 @@ def test_a_budget_is_spent_to_its_end_and_never_beyond(workspace: Workspace) -> 
             answers = [client.post("/ask", json=question, headers=headers).json() for _ in range(40)]
     paid = [answer for answer in answers if answer["degraded"] == []]
     assert {answer["answer"] for answer in paid} == {"Fourteen days [1]."}
-    assert 0 < len(paid) == calls.n_calls < 40
+    assert 0 < len(paid) == len(asked) < 40
     refused = [answer for answer in answers if answer["degraded"] == ["generate"]]
     assert len(paid) + len(refused) == 40
     assert all("fourteen days" in answer["answer"] for answer in refused), "the extractive answer took its place"

@@ -10,7 +10,7 @@ from rag.base.ports import ChatModel, Reranker, Retrieval
 from rag.base.types import Candidate, Query, TextDelta, Work
 from rag.pipeline.answer import Answerer
 from rag.pipeline.config import AnswerConfig
-from rag.pipeline.prompt import load_template
+from rag.pipeline.profile import Profiles
 from rag.pipeline.search import Searcher
 from rerank.none import NoReranker
 from tests.fakes import HashingEmbedder, ReversingReranker, ScriptedModel
@@ -34,11 +34,13 @@ class BrokenReranker(ReversingReranker):
         raise Overloaded("full", retry_after_s=1)
 
 
-def answerer(candidates: list[Candidate], model: ChatModel, reranker: Reranker | None = None) -> Answerer:
+def answerer(
+    candidates: list[Candidate], model: ChatModel, reranker: Reranker | None = None, profiles: Profiles | None = None
+) -> Answerer:
     config = AnswerConfig(model="chosen")
     searcher = Searcher(HashingEmbedder(), ShelfRetriever(candidates), reranker or NoReranker(), config)
     models = {"chosen": model, "extractive": ScriptedModel("Extracted. [1]")}
-    return Answerer(searcher, models, load_template(), config, count=len, index="test")
+    return Answerer(searcher, models, profiles or Profiles(config), count=len, index="test")
 
 
 async def events(recipe: Answerer, query: Query, *, stream: bool = True) -> list[AnswerEvent]:

@@ -16,7 +16,7 @@ from rag.base.types import Candidate, Finished, Match, ModelEvent, Principal, Pr
 from rag.pipeline.answer import Answerer
 from rag.pipeline.cached import CachedAnswerer
 from rag.pipeline.config import AnswerConfig
-from rag.pipeline.prompt import load_template
+from rag.pipeline.profile import Profiles
 from rag.pipeline.search import Searcher
 from rerank.none import NoReranker
 from tests.fakes import HashingEmbedder
@@ -74,8 +74,7 @@ async def test_nothing_crosses_a_scope(shelf: Shelf) -> None:
     recipe = Answerer(
         Searcher(HashingEmbedder(), everyman, NoReranker(), config),
         {"naming": model, "extractive": model},
-        load_template(),
-        config,
+        Profiles(config),
         count=len,
         index="everyman",
     )

@@ -20,7 +20,7 @@ from rag.index.retriever import BatchedRetriever
 from rag.pipeline.answer import Answerer
 from rag.pipeline.cached import CachedAnswerer
 from rag.pipeline.config import AnswerConfig
-from rag.pipeline.prompt import load_template
+from rag.pipeline.profile import Profiles
 from rag.pipeline.search import Searcher
 from rerank.none import NoReranker
 from tests.building import DIMENSION, EMBEDDER, FIELDS, document
@@ -60,7 +60,7 @@ class House:
         config = AnswerConfig(model="quoting", context_tokens=200)
         searcher = Searcher(EMBEDDER, BatchedRetriever(self.store), NoReranker(), config)
         models = {"quoting": Candid(), "extractive": Candid()}
-        recipe = Answerer(searcher, models, load_template(), config, count=len, index="memory")
+        recipe = Answerer(searcher, models, Profiles(config), count=len, index="memory")
         self.cached = CachedAnswerer(
             recipe,
             remembered,

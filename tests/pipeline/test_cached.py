@@ -1,7 +1,7 @@
 """A question is answered once while it is asked, and again from memory while what its answer rests on is the same."""
 
 import asyncio
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from msgspec.structs import replace
@@ -16,9 +16,13 @@ from rag.base.errors import Unavailable
 from rag.base.types import CacheMode, Candidate, Principal, Query, TextDelta, Turn
 from rag.pipeline.answer import Answerer
 from rag.pipeline.cached import CachedAnswerer
+from rag.pipeline.config import AnswerConfig
+from rag.pipeline.profile import Profiles
+from rag.pipeline.prompts import PromptBook, PromptConfig
 from rag.pipeline.shared import SharedAnswerer
-from tests.fakes import ScriptedModel
+from tests.fakes import ReversingReranker, ScriptedModel
 from tests.pipeline.test_answer import answerer
+from tests.pipeline.test_prompts import text
 from tests.remembered import empty_memory
 from tests.shelf import Shelf
 
@@ -333,3 +337,53 @@ async def test_what_another_server_keeps_is_given_once_a_search_supports_it(
     candidates[:] = shelf.candidates("tower", "It was built in 1890. It is tall.", [21])
     last = await ask(changed, query)
     assert (last.cache.status, last.cache.rejected_by) == ("miss", "evidence")
+
+
+def versions(**labels: int) -> PromptBook:
+    """Two versions of the prompt, and labels for them."""
+    return PromptBook({"answer": PromptConfig(versions={"2": text("two"), "3": text("three")}, labels=labels)})
+
+
+@pytest.fixture
+def profiles() -> Profiles:
+    config = AnswerConfig(model="chosen", prompt="answer@production", allowed_prompts=("answer@*",))
+    return Profiles(config, versions(production=2))
+
+
+def systems(model: ScriptedModel) -> list[str]:
+    """What the model was told by each prompt."""
+    return [prompt.messages[0].content for prompt in model.prompts]
+
+
+async def test_an_answer_by_one_prompt_is_never_given_for_another(
+    tower: list[Candidate], model: ScriptedModel, query: Query, profiles: Profiles
+) -> None:
+    memory = cached(answerer(tower, model, profiles=profiles))
+    first = await ask(memory, query)
+    assert memory.recall(query) is not None
+    assert memory.recall(replace(query, prompt="answer@3")) is None
+    other = await ask(memory, replace(query, prompt="answer@3"))
+    profiles.exchange(versions(production=3), {})
+    moved = await ask(memory, query)
+    assert systems(model) == ["two", "three"], "the label leads to what the other one was answered by"
+    assert (first.cache.status, other.cache.status, moved.cache.status) == ("miss", "miss", "hit")
+    assert first.lineage.template.startswith("answer.v2#")
+    assert other.lineage.template == moved.lineage.template != first.lineage.template
+    reworded = PromptConfig(versions={"3": text("3, reworded")}, labels={"production": 3})
+    profiles.exchange(PromptBook({"answer": reworded}), {})
+    assert memory.recall(replace(query, prompt="answer@3")) is None, "a number is no promise, the text is"
+
+
+async def test_who_asked_before_labels_moved_is_answered_and_remembered_by_the_old_prompt(
+    tower: list[Candidate], model: ScriptedModel, query: Query, profiles: Profiles
+) -> None:
+    class Interrupted(ReversingReranker):
+        async def rerank(self, *args: Any) -> list[Candidate]:
+            profiles.exchange(versions(production=3), {})
+            return await super().rerank(*args)
+
+    memory = cached(answerer(tower, model, Interrupted(), profiles))
+    assert (await ask(memory, query)).lineage.template.startswith("answer.v2#")
+    assert (await ask(memory, query)).lineage.template.startswith("answer.v3#")
+    assert (await ask(memory, replace(query, prompt="answer@2"))).cache.status == "hit"
+    assert systems(model) == ["two", "three"]

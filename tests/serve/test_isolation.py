@@ -18,7 +18,7 @@ from rag.index.filters import Fields
 from rag.index.retriever import BatchedRetriever
 from rag.pipeline.answer import Answerer
 from rag.pipeline.config import AnswerConfig
-from rag.pipeline.prompt import load_template
+from rag.pipeline.profile import Profiles
 from rag.pipeline.search import Searcher
 from rerank.none import NoReranker
 from tests.fake_store import MemoryStore
@@ -81,7 +81,7 @@ def staged():
     store, embedder, config = MemoryStore(fields=Fields({"team": "keyword"})), HashingEmbedder(), AnswerConfig()
     searcher = Searcher(embedder, BatchedRetriever(store), NoReranker(), config)
     models = {"extractive": QuotingModel()}
-    answerer = Answerer(searcher, models, load_template(), config, count=len, index="memory")
+    answerer = Answerer(searcher, models, Profiles(config), count=len, index="memory")
     indexer = Indexer(embedder, store, tiny_tokenizer(), IngestConfig())
     return services(
         keys=KeyRing([key for _, key in HOLDERS]),

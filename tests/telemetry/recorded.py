@@ -13,7 +13,7 @@ from rag.index.retriever import BatchedRetriever
 from rag.pipeline.answer import Answerer
 from rag.pipeline.cached import CachedAnswerer
 from rag.pipeline.config import AnswerConfig
-from rag.pipeline.prompt import load_template
+from rag.pipeline.profile import Profiles
 from rag.pipeline.search import Searcher
 from rag.telemetry import attributes
 from rag.telemetry.attributes import Peer
@@ -68,7 +68,7 @@ class Recorded:
             "chosen": tracing.model(model or ScriptedModel("It was built in 1889. [1]"), REMOTE, price),
             "extractive": tracing.model(ScriptedModel("Extracted. [1]"), Peer(kind="extractive")),
         }
-        recipe = Answerer(searcher, models, load_template(), AnswerConfig(model="chosen"), count=len, index="shelf")
+        recipe = Answerer(searcher, models, Profiles(AnswerConfig(model="chosen")), count=len, index="shelf")
         memory = CachedAnswerer(recipe, empty_memory(MemoryConfig()), MemoryConfig(), epoch=lambda: 1)
         self.answers = tracing.answers(memory)
 

@@ -20,7 +20,7 @@ from rag.bench.upstream.script import Script
 from rag.bench.upstream.transport import SimulatedProvider
 from rag.pipeline.answer import Answerer
 from rag.pipeline.config import AnswerConfig
-from rag.pipeline.prompt import load_template
+from rag.pipeline.profile import Profiles
 from rag.pipeline.search import Searcher
 from rag.records import requests
 from rag.records.config import LogConfig, SqliteConfig
@@ -84,7 +84,7 @@ async def test_the_log_the_metrics_and_the_bill_agree(tmp_path: Path) -> None:
             )
             known = {"route": models["route"], "extractive": ScriptedModel("Extracted. [1]")}
             config = AnswerConfig(model="route")
-            recipe = Answerer(searcher, known, load_template(), config, count=len, index="shelf")
+            recipe = Answerer(searcher, known, Profiles(config), count=len, index="shelf")
             answers = MeasuredAnswers(recipe, metrics, tell=tell)
             for number in range(N_ASKED):
                 query = replace(QUESTION, request_id=f"ask{number}")

@@ -25,7 +25,7 @@ from rag.index.retriever import BatchedRetriever
 from rag.infer.models import open_model
 from rag.infer.tokens import load_counter
 from rag.pipeline.answer import EXTRACTIVE, Answerer
-from rag.pipeline.prompt import load_template
+from rag.pipeline.profile import Profiles
 from rag.pipeline.search import Searcher
 from rag.settings import Settings
 from rag.telemetry.measured import MeasuredAnswers
@@ -62,8 +62,7 @@ async def open_stubbed(settings: Settings) -> AsyncIterator[Services]:
         answerer = Answerer(
             searcher,
             {EXTRACTIVE: _StubModel()},
-            load_template(),
-            settings.answer,
+            Profiles(settings.answer),
             count=lru_cache(maxsize=8)(lambda text: len(counter.encode(text, add_special_tokens=False))),
             index=store.name,
         )
