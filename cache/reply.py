@@ -9,7 +9,7 @@ from msgspec import Struct
 from cache.config import MemoryConfig, RepliesConfig
 from cache.policy import is_of_the_present, is_personal
 from rag.base.chat import ReasoningDelta, ToolCallDelta
-from rag.base.types import CacheMode, Finished, ModelEvent, Prompt, TextDelta
+from rag.base.types import HISTORY_SUMMARY, CacheMode, Finished, ModelEvent, Prompt, TextDelta
 
 OVERHEAD_BYTES: Final = 768
 """Objects around the texts of one reply, measured as about 0.7 kB (CPython 3.11, 2026-11-24)."""
@@ -74,11 +74,15 @@ def passed_by(prompt: Prompt, wish: Wish, config: RepliesConfig) -> str | None:
 
 
 def is_fit(prompt: Prompt, events: Iterable[ModelEvent], config: MemoryConfig) -> bool:
-    """Whether what a model said may be kept: it ended by itself, called no tool, and nothing in it is personal."""
+    """Whether what a model said may be kept: it ended by itself, called no tool, and nothing in it is personal.
+
+    Nor may what was said to a conversation whose summary failed: the next one may not fail.
+    """
     said = [*events]
     if any(isinstance(event, ToolCallDelta) for event in said):
         return False
-    if not any(isinstance(event, Finished) and event.reason == "stop" for event in said):
+    finished = next((event for event in said if isinstance(event, Finished)), None)
+    if finished is None or finished.reason != "stop" or HISTORY_SUMMARY in finished.dropped:
         return False
     texts = [turn.content for turn in prompt.messages]
     texts += [event.text for event in said if isinstance(event, TextDelta)]

@@ -8,21 +8,26 @@ from contextlib import AsyncExitStack
 from msgspec import Struct
 
 from llm.config import ModelConfig
-from llm.factory import Cover
 from llm.routing.calls import Calls
 from llm.routing.config import RouteConfig, RoutingConfig
 from llm.routing.router import Router
 from llm.routing.target import Target
+from rag.base.ports import ChatModel
+from rag.base.template import Template
 
 _log = logging.getLogger(__name__)
 
 
 class Catalogue(Struct, frozen=True, kw_only=True):
-    """What is to be served: the parts of the settings that can be exchanged."""
+    """What is to be served: the parts of the settings that can be exchanged.
+
+    `summary_prompts` has one for each route with a `summary`.
+    """
 
     models: Mapping[str, ModelConfig]
     routes: Mapping[str, RouteConfig] = {}
     routing: RoutingConfig = RoutingConfig()
+    summary_prompts: Mapping[str, Template] = {}
 
 
 class Opened:
@@ -49,14 +54,14 @@ class Edition:
         catalogue: Catalogue,
         opened: Mapping[str, Opened],
         routers: Mapping[str, Router],
-        cover: Cover,
+        served: Mapping[str, ChatModel],
         calls: Calls,
     ) -> None:
         self.catalogue = catalogue
         self.opened = opened
         self.routers = routers
+        self.served = served
         self._calls = calls
-        self.served = {name: cover(name, router) for name, router in routers.items()}
 
     async def retire(self, grace_s: float) -> None:
         """Waits until nobody can have a use for it, and closes it."""

@@ -77,6 +77,8 @@ class Parts(Struct, frozen=True, kw_only=True):
     transport: OpenTransport = open_transport
     wrap: Wrap = lambda _name, _config, model: model
     cover: Cover = lambda _, model: model
+    aside: Cover = lambda _, model: model
+    """The same for what a route asks by the way, which is a call of its own within one that was let in."""
     clock: Clock = time.monotonic
     rng: Random = field(default_factory=Random)
     unix_time: Callable[[], float] = time.time

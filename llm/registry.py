@@ -24,6 +24,8 @@ from llm.routing.plan import plan_of
 from llm.routing.report import OnAttempt
 from llm.routing.request import MAX_WAITING, Route
 from llm.routing.router import Router
+from llm.routing.summarised import SummarisedRoute
+from llm.routing.summariser import Summariser, SummaryMemory
 from llm.routing.target import Target
 from rag.base.errors import NotFound
 from rag.base.ports import ChatModel
@@ -38,7 +40,8 @@ class ModelRegistry(Mapping[str, ChatModel]):
     def __init__(self, parts: Parts, on_attempt: OnAttempt) -> None:
         self._parts = parts
         self._on_attempt = on_attempt
-        self._edition = Edition(Catalogue(models={}), {}, {}, self._parts.cover, Calls())
+        self._edition = Edition(Catalogue(models={}), {}, {}, {}, Calls())
+        self._summaries = SummaryMemory(parts.clock)
         self._exchanging = asyncio.Lock()
         self._retiring: dict[asyncio.Task[None], Edition] = {}
 
@@ -79,7 +82,7 @@ class ModelRegistry(Mapping[str, ChatModel]):
                 one.n_editions += 1
             calls = Calls()
             routers = self._routers(catalogue, opened, calls)
-            self._edition = Edition(catalogue, opened, routers, self._parts.cover, calls)
+            self._edition = Edition(catalogue, opened, routers, self._served(catalogue, routers), calls)
             self._retire(old)
 
     async def aclose(self) -> None:
@@ -133,6 +136,18 @@ class ModelRegistry(Mapping[str, ChatModel]):
         return {
             name: Router(route(name, config), _lineage(name, config, targets), calls) for name, config in routes.items()
         }
+
+    def _served(self, catalogue: Catalogue, routers: Mapping[str, Router]) -> dict[str, ChatModel]:
+        """The routers as they are asked by name."""
+        served: dict[str, ChatModel] = dict(routers)
+        for name, config in catalogue.routes.items():
+            summary, history_tokens = config.summary, config.parameters.history_tokens
+            if summary is not None and history_tokens is not None:
+                model = self._parts.aside(summary.model, routers[summary.model])
+                template = catalogue.summary_prompts[name]
+                summariser = Summariser(model, template, summary, self._summaries, self._parts.clock)
+                served[name] = SummarisedRoute(routers[name], summariser, history_tokens)
+        return {name: self._parts.cover(name, model) for name, model in served.items()}
 
 
 @asynccontextmanager

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from rag.base.chat import Options, ReasoningDelta, ToolCallDelta
 from rag.base.types import TextDelta, Turn
 
-_CHARS_PER_TOKEN = 4
+CHARS_PER_TOKEN = 4
 _TOKENS_PER_TURN = 4
 _TOKENS_PER_IMAGE = 800
 
@@ -16,7 +16,7 @@ def prompt_tokens(turns: Sequence[Turn], options: Options) -> int:
     n_chars += sum(len(call.arguments) + len(call.name) for turn in turns for call in turn.tool_calls)
     n_chars += sum(len(tool.schema) + len(tool.description) for tool in options.tools)
     n_images = sum(len(turn.images) for turn in turns)
-    return n_chars // _CHARS_PER_TOKEN + _TOKENS_PER_TURN * len(turns) + _TOKENS_PER_IMAGE * n_images
+    return n_chars // CHARS_PER_TOKEN + _TOKENS_PER_TURN * len(turns) + _TOKENS_PER_IMAGE * n_images
 
 
 def estimated_tokens(delta: TextDelta | ReasoningDelta | ToolCallDelta) -> int:

@@ -48,7 +48,7 @@ from rag.infer.tokens import lengths_of
 from rag.observation import Observation, open_observation
 from rag.pipeline.answer import EXTRACTIVE, Answerer
 from rag.pipeline.cache_desk import CacheDesk
-from rag.pipeline.profile import Profiles
+from rag.pipeline.profile import Profiles, summary_prompts
 from rag.pipeline.prompts import PromptBook
 from rag.pipeline.search import Searcher
 from rag.queueing import Shift, open_desk, open_shift
@@ -214,7 +214,8 @@ async def _open_library(settings: Settings, opened: Opened) -> AsyncIterator[tup
 def _catalogue(settings: Settings) -> Catalogue:
     """The models and routes that the settings ask for; the extractive model is always among them."""
     models = {EXTRACTIVE: ExtractiveConfig(), **settings.models}
-    return Catalogue(models=models, routes=settings.routes, routing=settings.routing)
+    prompts = summary_prompts(PromptBook(settings.prompts), settings.routes)
+    return Catalogue(models=models, routes=settings.routes, routing=settings.routing, summary_prompts=prompts)
 
 
 @asynccontextmanager
@@ -248,7 +249,10 @@ async def _open_models(
             route = seen.tracing.route(name, model)
             return seen.alias(name, GovernedModel(name, route, book, meters), book.subject)
 
-        parts = Parts(embedder=embedder, wrap=budgeted, cover=governed)
+        def aside(name: str, model: ChatModel) -> ChatModel:
+            return GovernedModel(None, seen.tracing.summariser(name, model), book, meters)
+
+        parts = Parts(embedder=embedder, wrap=budgeted, cover=governed, aside=aside)
         yield await stack.enter_async_context(open_models(_catalogue(settings), parts, seen.attempt))
 
 

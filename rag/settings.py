@@ -29,7 +29,7 @@ from rag.index.config import EdgeConfig, FieldType, FusionConfig, StoreConfig
 from rag.index.embedders.config import EmbedderConfig, OnnxEmbedderConfig
 from rag.pipeline.answer import EXTRACTIVE
 from rag.pipeline.config import AnswerConfig
-from rag.pipeline.profile import Profiles
+from rag.pipeline.profile import Profiles, summary_prompts
 from rag.pipeline.prompts import Name as PromptName
 from rag.pipeline.prompts import PromptBook, PromptConfig, prompts_in, with_files
 from rag.records.config import LogConfig, RecordsConfig, SqliteConfig
@@ -254,7 +254,7 @@ def _checked(settings: Settings) -> Settings:
         known = {EXTRACTIVE, *settings.models}
         check_routes(settings.routes, known)
         _check_replies(settings.cache, known | settings.routes.keys())
-        Profiles(settings.answer, PromptBook(settings.prompts), settings.routes)
+        _check_prompts(settings)
         if settings.answer.model in known | settings.routes.keys():
             return settings
         names = ", ".join(sorted(known | settings.routes.keys()))
@@ -263,6 +263,19 @@ def _checked(settings: Settings) -> Settings:
             path="$.answer.model",
         )
     raise ConfigError(f"setting $.models.{EXTRACTIVE}: this name is kept for the kind 'extractive'", path="$.models")
+
+
+def _check_prompts(settings: Settings) -> None:
+    book = PromptBook(settings.prompts)
+    Profiles(settings.answer, book, settings.routes)
+    summary_prompts(book, settings.routes)
+    for name, route in settings.routes.items():
+        model = route.summary.model if route.summary else name
+        if model not in settings.routes and isinstance(
+            settings.models.get(model, ExtractiveConfig()), ExtractiveConfig
+        ):
+            path = f"$.routes.{name}.summary.model"
+            raise ConfigError(f"setting {path}: '{model}' only quotes documents; it cannot summarise", path=path)
 
 
 def _check_replies(cache: CacheConfig, known: Collection[str]) -> None:

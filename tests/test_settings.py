@@ -10,6 +10,13 @@ from rag.index.config import EdgeConfig
 from rag.index.embedders.config import HttpEmbedderConfig, OnnxEmbedderConfig
 from rag.settings import load_settings, shown
 
+SUMMARY = """
+[routes.r]
+targets = [{{ model = 'extractive' }}]
+parameters = {{ history_tokens = 1000 }}
+summary = {{ {} }}
+"""
+
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
@@ -90,6 +97,8 @@ def test_secrets_are_read_from_where_they_are_and_never_shown(file: Path, tmp_pa
         ("[prompts.answer]\nlabels = { production = 2 }\n", {}, "$.prompts.answer.labels.production"),
         ("[prompts.answer.versions]\n2 = 'Answer!'\n", {}, "$.prompts.answer.versions.2"),
         ("prompts_dir = 'nowhere'\n", {}, "$.prompts_dir"),
+        (SUMMARY.format("model = 'extractive'"), {}, "$.routes.r.summary.model"),
+        (SUMMARY.format("model = 'r', prompt = 'answer'"), {}, "$.routes.r.summary.prompt"),
         ("[routes.r]\ntargets = [{ model = 'extractive' }]\nprompt = 'short'\n", {}, "$.routes.r.prompt"),
         ("[models.extractive]\nkind = 'openai'\nbase_url='http://h/v1'\nmodel='m'\n", {}, "$.models"),
         ("[models.m]\nkind = 'magic'\n", {}, "$.models"),

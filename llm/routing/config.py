@@ -36,6 +36,15 @@ class FallbackConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     content_policy: tuple[Name, ...] = ()
 
 
+class SummaryConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who summarises what is too long of a history, and how much that may take. `model` is a model or a route."""
+
+    model: Name
+    prompt: Reference = "summary"
+    max_tokens: Annotated[int, Meta(ge=64, le=4_096)] = 400
+    timeout_s: Seconds = 10.0
+
+
 class RouteConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One name for several models. The limits hold for a request as a whole: over retries, keys, targets and hedges."""
 
@@ -54,6 +63,8 @@ class RouteConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     prompt: Reference | None = None
     """What is asked when it writes answers from the documents; `answer.prompt` where it says nothing."""
     allowed_prompts: tuple[References, ...] | None = None
+    summary: SummaryConfig | None = None
+    """What stands for turns that `parameters.history_tokens` has no room for; without it they are left out."""
     prefix_affinity: bool = False
     """Prompts that begin alike go to the same target while it keeps up, for the sake of its prompt cache."""
 
@@ -90,7 +101,8 @@ def check_routes(routes: Mapping[str, RouteConfig], models: Collection[str]) -> 
         if name in models:
             raise ConfigError(f"setting $.routes.{name}: a model has this name too", path=f"$.routes.{name}")
         _check_targets(name, route, models)
-        for path, wanted in _listed(name, route):
+        _check_summary(name, route)
+        for path, wanted in (*_listed(name, route), *_summarising(name, route)):
             if wanted not in models and wanted not in routes:
                 known = ", ".join(sorted({*models, *routes}))
                 raise ConfigError(
@@ -117,6 +129,23 @@ def _check_targets(name: str, route: RouteConfig, models: Collection[str]) -> No
     if route.regions and not any(target.region in route.regions for target in route.targets):
         path = f"$.routes.{name}.regions"
         raise ConfigError(f"setting {path}: no target is in one of these regions", path=path)
+
+
+def _check_summary(name: str, route: RouteConfig) -> None:
+    if route.summary is None:
+        return
+    path, room = f"$.routes.{name}.summary", route.parameters.history_tokens
+    if room is None or room < 2 * route.summary.max_tokens:
+        raise ConfigError(
+            f"setting {path}: it needs parameters.history_tokens, of at least twice summary.max_tokens "
+            f"({route.summary.max_tokens}); it is {room or 'not set'}",
+            path=path,
+        )
+
+
+def _summarising(name: str, route: RouteConfig) -> Iterator[tuple[str, str]]:
+    if route.summary is not None:  # which may be the route itself: what is to be summarised has no history
+        yield f"$.routes.{name}.summary.model", route.summary.model
 
 
 def _listed(name: str, route: RouteConfig) -> Iterator[tuple[str, str]]:

@@ -5,7 +5,7 @@ Wire formats have structs of their own beside their adapters; nothing here knows
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 
 from msgspec import Struct
 
@@ -257,10 +257,15 @@ class Usage(Struct, frozen=True, kw_only=True, tag="usage"):
     reasoning_tokens: int = 0
 
 
+HISTORY_DETAILS: Final = "history_details"
+HISTORY_SUMMARY: Final = "history_summary"
+
+
 class Finished(Struct, frozen=True, kw_only=True, tag="finished"):
     """The last event of every model stream that ended well. `confidence` in 0..1 where the model knows one.
 
-    `dropped` names the wishes of the prompt that this provider has no place for and that were left out.
+    `dropped` names the wishes of the prompt that this provider has no place for and that were left out; and of a long
+    conversation "history" that was cut off, its details where a summary stands for them, or the summary that failed.
     """
 
     reason: StopReason

@@ -58,6 +58,8 @@ def _references(settings: Settings) -> Iterator[tuple[str, str]]:
     for name, route in settings.routes.items():
         if route.prompt is not None:
             yield f"routes.{name}.prompt", route.prompt
+        if route.summary is not None:
+            yield f"routes.{name}.summary.prompt", route.summary.prompt
 
 
 def _row(name: str, version: Version, labels: Sequence[str], users: Sequence[str]) -> dict[str, object]:

@@ -16,9 +16,9 @@ _log = logging.getLogger(__name__)
 
 
 class GovernedModel:
-    """A ChatModel under the name `alias`, which is what lists of models mean."""
+    """A ChatModel under the name `alias`, which is what lists of models mean; None where nobody asks for it by name."""
 
-    def __init__(self, alias: str, model: ChatModel, book: AccountBook, meters: Meters) -> None:
+    def __init__(self, alias: str | None, model: ChatModel, book: AccountBook, meters: Meters) -> None:
         self._alias = alias
         self._model = model
         self._book = book
@@ -38,7 +38,8 @@ class GovernedModel:
         return self._metered(accounts, prompt, deadline) if accounts else self._model.stream(prompt, deadline)
 
     async def _metered(self, accounts: Accounts, prompt: Prompt, deadline: Deadline) -> AsyncIterator[ModelEvent]:
-        permit_model(accounts, self._alias)
+        if self._alias is not None:
+            permit_model(accounts, self._alias)
         taken = prompt.n_tokens + (prompt.max_tokens or 0)
         await self._meters.take(accounts, "tokens", taken)
         used = 0

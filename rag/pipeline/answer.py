@@ -12,7 +12,7 @@ from rag.base.deadline import Deadline
 from rag.base.errors import BadDependency, DependencyError, InvalidInput, LoadError, for_the_log
 from rag.base.ports import ChatModel
 from rag.base.stages import Stages
-from rag.base.types import Finished, ModelEvent, Prompt, Query, Source, TextDelta, Usage
+from rag.base.types import HISTORY_SUMMARY, Finished, ModelEvent, Prompt, Query, Source, TextDelta, Usage
 from rag.pipeline.cite import CitationReader
 from rag.pipeline.context import choose_context
 from rag.pipeline.profile import Profile, Profiles
@@ -183,6 +183,8 @@ class _Writing:
                 self.usage = event
             case Finished():
                 self.finished = event
+                if HISTORY_SUMMARY in event.dropped:
+                    self.degraded = (*self.degraded, HISTORY_SUMMARY)
         return []
 
     def end(self) -> list[AnswerEvent]:

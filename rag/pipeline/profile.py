@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from llm.routing.config import RouteConfig
 from rag.base.errors import InvalidInput
-from rag.base.template import ANSWERING, Template
+from rag.base.template import ANSWERING, SUMMARISING, Template
 from rag.pipeline.config import AnswerConfig
 from rag.pipeline.prompts import PromptBook
 
@@ -66,6 +66,15 @@ class Profiles:
         if version is None or version.template.places != ANSWERING:
             raise InvalidInput(f"there is no prompt '{prompt}' to answer with", pointer="/prompt")
         return replace(profile, prompt=prompt, template=version.template)
+
+
+def summary_prompts(book: PromptBook, routes: Mapping[str, RouteConfig]) -> dict[str, Template]:
+    """The prompt of each route that has histories summarised. Raises ConfigError."""
+    return {
+        name: book.template(route.summary.prompt, SUMMARISING, f"$.routes.{name}.summary.prompt")
+        for name, route in routes.items()
+        if route.summary is not None
+    }
 
 
 def _of_route(name: str, route: RouteConfig, book: PromptBook, default: Profile) -> Profile:

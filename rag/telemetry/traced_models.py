@@ -18,15 +18,20 @@ from rag.telemetry.within import spanned
 
 CHAT: Final = "chat "
 ROUTE: Final = "route "
+SUMMARY: Final = "summarise_history "
 
 
 class TracedRoute:
-    """A route, itself a `ChatModel`, in the span `route {name}`, with the targets that were asked below it."""
+    """A route, itself a `ChatModel`, in the span `route {name}`, with the targets that were asked below it.
 
-    def __init__(self, alias: str, route: ChatModel, tracer: Tracer) -> None:
+    Another `span` is for one that is asked by the way, and is no attempt at what was asked.
+    """
+
+    def __init__(self, alias: str, route: ChatModel, tracer: Tracer, span: str = ROUTE) -> None:
         self._alias = alias
         self._route = route
         self._tracer = tracer
+        self._span = f"{span}{alias}"
 
     @property
     def name(self) -> str:
@@ -40,7 +45,7 @@ class TracedRoute:
             return events
         if not _calls_below(parent):
             _tell_prompt(prompt, parent)
-        span = self._tracer.begin(f"{ROUTE}{self._alias}")
+        span = self._tracer.begin(self._span)
         span.tried = tried = list[Tried]()
         span.describe = lambda _: model_attributes.route(self._alias, tried)
         return spanned(span, events)
@@ -75,7 +80,7 @@ class TracedModel:
         if parent is None:
             return events
         earlier = _calls_below(parent)
-        if not earlier and not parent.name.startswith(ROUTE):
+        if not earlier and not parent.name.startswith((ROUTE, SUMMARY)):
             _tell_prompt(prompt, parent)
         call = Call(
             peer=self._peer,

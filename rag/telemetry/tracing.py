@@ -24,7 +24,7 @@ from rag.telemetry.traced import (
     TracedRetriever,
     TracedStore,
 )
-from rag.telemetry.traced_models import TracedModel, TracedRoute
+from rag.telemetry.traced_models import SUMMARY, TracedModel, TracedRoute
 
 
 class Tracing:
@@ -64,6 +64,10 @@ class Tracing:
     def route(self, alias: str, route: ChatModel) -> ChatModel:
         """The same, traced."""
         return TracedRoute(alias, route, self.tracer) if self.tracer else route
+
+    def summariser(self, alias: str, model: ChatModel) -> ChatModel:
+        """A model or route that a route has histories summarised by, traced as that."""
+        return TracedRoute(alias, model, self.tracer, SUMMARY) if self.tracer else model
 
     def evaluated(self, name: str, score: float, label: str, answer: Point) -> None:
         """Tells what was thought of an answer, in a trace of its own that is linked to the answer's."""

@@ -96,6 +96,12 @@ def test_what_did_not_end_by_itself_is_not_kept(reason: StopReason) -> None:
     assert not is_fit(PROMPT, SAID[:-1], CONFIG)
 
 
+def test_what_was_said_without_the_summary_that_was_due_is_not_kept() -> None:
+    for dropped, is_kept in (("history_summary", False), ("history_details", True), ("history", True)):
+        finished = Finished(reason="stop", model="m", dropped=(dropped,))
+        assert is_fit(PROMPT, [*SAID[:-1], finished], CONFIG) is is_kept
+
+
 def test_what_calls_a_tool_is_not_kept() -> None:
     assert not is_fit(PROMPT, [ToolCallDelta(index=0, id="c", name="look"), *SAID], CONFIG)
 

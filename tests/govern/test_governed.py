@@ -35,6 +35,15 @@ async def test_a_model_that_is_not_on_the_list_is_forbidden():
     assert await asked(GovernedModel("small", model, book, Meters(LocalSchedules())), asks(key, 10))
 
 
+async def test_what_nobody_asks_by_name_is_on_no_list_and_counts():
+    key = a_key(allowance=Allowance(models=("small",), tokens_per_minute=1_000))
+    meters, book = Meters(LocalSchedules(HandClock())), AccountBook([key])
+    assert await asked(GovernedModel(None, ScriptedModel("x"), book, meters), asks(key, 10))
+    standing = await meters.standing(book.of(key.id), "tokens")
+    assert standing is not None
+    assert standing.n_remaining < 1_000
+
+
 async def test_only_the_tokens_that_were_used_count():
     key = a_key(allowance=Allowance(tokens_per_minute=1_000))
     meters, book = Meters(LocalSchedules(HandClock())), AccountBook([key])

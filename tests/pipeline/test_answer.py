@@ -1,5 +1,7 @@
 """The recipe over fakes: what is given out, and what a failing stage leaves."""
 
+from collections.abc import AsyncIterator
+
 import pytest
 from msgspec.structs import replace
 
@@ -7,7 +9,7 @@ from rag.base.answers import Answer, Answered, AnswerEvent, Cited, SourcesFound
 from rag.base.deadline import Deadline
 from rag.base.errors import DependencyError, InvalidInput, Overloaded, Unavailable
 from rag.base.ports import ChatModel, Reranker, Retrieval
-from rag.base.types import Candidate, Query, TextDelta, Work
+from rag.base.types import Candidate, Finished, ModelEvent, Prompt, Query, TextDelta, Work
 from rag.pipeline.answer import Answerer
 from rag.pipeline.config import AnswerConfig
 from rag.pipeline.profile import Profiles
@@ -143,3 +145,13 @@ async def test_an_unknown_model_is_the_callers_fault(tower: list[Candidate], que
     with pytest.raises(InvalidInput, match="chosen") as refused:
         await events(answerer(tower, ScriptedModel("")), replace(query, model="gpt-9"))
     assert refused.value.pointer == "/model"
+
+
+async def test_a_history_that_should_have_been_summarised_is_named(tower: list[Candidate], query: Query) -> None:
+    class Forgetful(ScriptedModel):
+        async def stream(self, prompt: Prompt, deadline: Deadline) -> AsyncIterator[ModelEvent]:
+            async for event in super().stream(prompt, deadline):
+                dropped = ("history", "history_summary")
+                yield replace(event, dropped=dropped) if isinstance(event, Finished) else event
+
+    assert answer_in(await events(answerer(tower, Forgetful("In 1889. [1]")), query)).degraded == ("history_summary",)

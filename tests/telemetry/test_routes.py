@@ -1,11 +1,17 @@
 """A route is a span of its own: who was asked in turn, what came of it, and each call below it."""
 
+import pytest
+from msgspec.structs import replace
+
 from llm.config import OpenAIConfig
 from llm.edition import Catalogue
 from llm.factory import Parts
 from llm.registry import open_models
-from llm.routing.config import RouteConfig, TargetConfig
+from llm.routing.config import RouteConfig, SummaryConfig, TargetConfig
+from llm.routing.parameters import Parameters
 from rag.base.deadline import Deadline
+from rag.base.template import template_of
+from rag.base.types import Prompt, Turn
 from rag.bench.upstream.script import Script
 from rag.bench.upstream.transport import SimulatedProvider
 from rag.observation import note_attempt
@@ -21,9 +27,11 @@ from tests.telemetry.test_sums import opened
 ROUTE = RouteConfig(
     targets=(TargetConfig(model="first"), TargetConfig(model="second")), balancer="cost", max_attempts=3
 )
+PROMPT = a_prompt("When?", "In 1889.")
+SUMMARY = template_of("summary.v1", "# system\nSummarise.\n# user\n{conversation}")
 
 
-async def routed(*scripts: Script) -> FinishedTrace:
+async def routed(*scripts: Script, route: RouteConfig = ROUTE, prompt: Prompt = PROMPT) -> FinishedTrace:
     """The trace of one call of a route whose targets play the scripts in turn."""
     kept: list[FinishedTrace] = []
     tracing = Tracing(TracingConfig(sample=0.0), str, kept.append)
@@ -36,12 +44,14 @@ async def routed(*scripts: Script) -> FinishedTrace:
         transport=lambda _: opened(provider),
         wrap=lambda *named_model: tracing.model(named_model[2], peer),
         cover=tracing.route,
+        aside=tracing.summariser,
     )
     configs = {name: OpenAIConfig(base_url="http://upstream/v1", model=name) for name in ("first", "second")}
-    async with open_models(Catalogue(models=configs, routes={"route": ROUTE}), parts, note_attempt) as models:
+    catalogue = Catalogue(models=configs, routes={"route": route}, summary_prompts={"route": SUMMARY})
+    async with open_models(catalogue, parts, note_attempt) as models:
         with tracing.tracer.request("POST /v1/chat/completions", "server") as root:
             root.trace.notable = True
-            async for _ in models["route"].stream(a_prompt("When?", "In 1889."), Deadline.after(30)):
+            async for _ in models["route"].stream(prompt, Deadline.after(30)):
                 pass
     return kept[0]
 
@@ -68,3 +78,23 @@ async def test_a_fallback_is_told_with_who_failed_and_how() -> None:
     assert first.error is not None
     assert second.attributes["rag.route.attempt"] == 1
     assert second.attributes["rag.route.fallback.from"] == first.attributes["gen_ai.request.model"]
+
+
+@pytest.mark.parametrize("summary", [Script(n_tokens=5), Script(fault="invalid_request")])
+async def test_a_summary_is_a_span_of_its_own_and_no_attempt_at_what_was_asked(summary: Script) -> None:
+    route = RouteConfig(
+        targets=(TargetConfig(model="first"),),
+        parameters=Parameters(history_tokens=200),
+        summary=SummaryConfig(model="second", max_tokens=64),
+    )
+    turns = (Turn(role="user", content="a" * 2_000), Turn(role="assistant", content="b"), *PROMPT.messages[1:])
+    trace = await routed(summary, Script(n_tokens=3), route=route, prompt=replace(PROMPT, messages=turns))
+    (asked,), (aside,) = named(trace, "route"), named(trace, "summarise_history")
+    by_model = {chat.attributes["gen_ai.request.model"]: chat for chat in named(trace, "chat")}
+    assert aside.parent_id == by_model["first"].parent_id == asked.span_id
+    assert by_model["second"].parent_id == aside.span_id
+    assert (asked.attributes["rag.route.attempts"], aside.attributes["rag.route.attempts"]) == (1, 1)
+    assert by_model["first"].attributes["rag.route.attempt"] == 0
+    assert by_model["first"].attributes["rag.route.fallback"] is False
+    (rendered,) = named(trace, "render_prompt")
+    assert rendered.attributes["gen_ai.prompt.name"] == "summary.v1"

@@ -38,6 +38,17 @@ def routes(text: str) -> dict[str, RouteConfig]:
         ('[r]\ntargets = [{model = "a"}]\non.rate_limit = ["r"]', "$.routes.r.on.rate_limit[0]", "circle: r -> r"),
         ('[r]\ntargets = [{model = "a", region = "us"}]\nregions = ["eu"]', "$.routes.r.regions", "no target"),
         (
+            '[r]\ntargets = [{model = "a"}]\nsummary.model = "z"\nparameters.history_tokens = 900',
+            "$.routes.r.summary.model",
+            "no model or route 'z'",
+        ),
+        ('[r]\ntargets = [{model = "a"}]\nsummary.model = "r"', "$.routes.r.summary", "it is not set"),
+        (
+            '[r]\ntargets = [{model = "a"}]\nsummary.model = "r"\nparameters.history_tokens = 799',
+            "$.routes.r.summary",
+            "at least twice summary.max_tokens",
+        ),
+        (
             CIRCLE,
             "$.routes.t.on.default[0]",
             "circle: r -> s -> t -> r",
