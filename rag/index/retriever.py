@@ -52,7 +52,7 @@ class BatchedRetriever:
         self._batcher: Batcher[Retrieval, list[Candidate]] = Batcher(
             "retrieve",
             store.search_batch,
-            ways={"here": partial(store.search_batch, here=True)},
+            here=partial(store.search_batch, here=True),
             limits=STORE_BATCH,
             on_batch=on_batch,
         )

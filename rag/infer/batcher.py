@@ -8,8 +8,8 @@ an arrival or an ended batch schedules one dispatch on the event loop, which als
 import asyncio
 import math
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Final, Generic, Literal, TypeVar
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Final, Generic, TypeVar
 
 from rag.base.deadline import Clock
 from rag.base.errors import DeadlineExceeded, GroundwireError, Overloaded, Unavailable
@@ -29,7 +29,6 @@ which takes half a millisecond where processors sleep while there is nothing to 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Run = Callable[[list[Item]], Awaitable[Sequence[Result | BaseException]]]
-Way = Literal["here", "behind"]
 
 
 class _Waiter(Generic[Item, Result]):
@@ -52,9 +51,8 @@ class Batcher(Generic[Item, Result]):
     `run` gets a list of items and gives one result, or one exception, for each, in order. If it raises, the batch is
     halved and run again until the item at fault stands alone: only its caller sees the error.
 
-    There may be other `ways` to do the same: "here" does not leave the event loop and is taken for an item that is
-    alone, here and by its own word, while that is expected to be short; "behind" lets others have the processor first,
-    and is taken for bulk work.
+    There may be another way to do the same, which does not leave the event loop: `here` is taken for an item that is
+    alone, here and by its own word, while that is expected to be short.
     """
 
     def __init__(
@@ -63,13 +61,13 @@ class Batcher(Generic[Item, Result]):
         run: Run[Item, Result],
         *,
         limits: BatchLimits,
-        ways: Mapping[Way, Run[Item, Result]] | None = None,
+        here: Run[Item, Result] | None = None,
         on_batch: Callable[[BatchReport], None] | None = None,
         clock: Clock = time.monotonic,
     ) -> None:
         self._name = name
         self._run = run
-        self._ways = ways or {}
+        self._here = here
         self._limits = limits
         self._on_batch = on_batch
         self._clock = clock
@@ -256,11 +254,9 @@ class Batcher(Generic[Item, Result]):
             await self._serve(batch[middle:])
 
     def _way_of(self, batch: list[_Waiter[Item, Result]]) -> Run[Item, Result]:
-        if batch[0].ticket.lane == "bulk":
-            return self._ways.get("behind", self._run)
         is_alone = len(batch) == len(self._running) == 1 and not self._waiting and batch[0].is_alone
-        if is_alone and self._service_time.of(self._tokens_of(batch)) <= HERE_S:
-            return self._ways.get("here", self._run)
+        if self._here and is_alone and self._service_time.of(self._tokens_of(batch)) <= HERE_S:
+            return self._here
         return self._run
 
     def _settle(

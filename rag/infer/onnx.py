@@ -1,4 +1,4 @@
-"""Runs ONNX models: several single-thread sessions side by side, fed by one batcher."""
+"""Runs ONNX models: several single-thread sessions side by side, fed by batchers."""
 
 import asyncio
 import os
@@ -46,26 +46,24 @@ def usable_cores() -> int:
 
 
 class OnnxModel:
-    """One model, its sessions and its queue. Build it with `load`, end it with `aclose`.
+    """One model, and two crews that run it: for those who ask, and behind them for bulk work.
 
-    A model whose output depends on its batch (onnxruntime's dynamic int8) runs one row at a time, so that a text has
-    the same result whatever else is in flight; others run rows of like length together where that is faster.
+    Each has a queue and sessions of its own, so that no question waits for a bulk batch to end: the processor goes from
+    one to the other. Build it with `load`, end it with `aclose`.
     """
 
     def __init__(
         self, folder: ModelFolder, n_sessions: int, on_batch: Callable[[BatchReport], None] | None = None
     ) -> None:
         self.folder = folder
-        self._run_tokens = 0 if folder.card.output_depends_on_batch else RUN_TOKENS
-        self._idle = deque(_session(folder) for _ in range(n_sessions))
-        self._threads = _threads(f"onnx-{folder.card.task}", n_sessions, COMPUTING)
-        self._threads_behind = _threads("onnx-behind", n_sessions, BULK)
+        task = folder.card.task
+        self._crew = _Crew(task, folder, n_sessions, COMPUTING)
+        self._crew_behind = _Crew(f"{task}-behind", folder, n_sessions, BULK)
         self._batcher: Batcher[TokenRow, Output] = Batcher(
-            folder.card.task,
-            partial(self._run_in, self._threads),
-            ways={"here": self._run_here, "behind": partial(self._run_in, self._threads_behind)},
-            limits=_limits(folder, n_sessions),
-            on_batch=on_batch,
+            task, self._crew.run, here=self._crew.run_here, limits=_limits(folder, n_sessions), on_batch=on_batch
+        )
+        self._batcher_behind: Batcher[TokenRow, Output] = Batcher(
+            f"{task}_bulk", self._crew_behind.run, limits=_limits_behind(n_sessions), on_batch=on_batch
         )
 
     @classmethod
@@ -74,39 +72,63 @@ class OnnxModel:
     ) -> "OnnxModel":
         """Loads and warms the model; `n_sessions=0` is one for each usable core. Raises ConfigError. Blocks."""
         model = cls(folder, n_sessions or usable_cores(), on_batch)
-        model._warm_up()
+        model._crew.warm_up()
         return model
 
     async def run(self, rows: Sequence[TokenRow], work: Work) -> list[tuple[Output, Timing]]:
         """The model's output for each row, in order. Raises Overloaded, DeadlineExceeded, Unavailable."""
-        return await self._batcher.submit_all([(row, len(row)) for row in rows], work)
+        batcher = self._batcher_behind if work.lane == "bulk" else self._batcher
+        return await batcher.submit_all([(row, len(row)) for row in rows], work)
 
     def predicted_wait_s(self) -> float:
         """How long a new question would wait for this model."""
         return self._batcher.predicted_wait_s()
 
     async def aclose(self) -> None:
-        """Ends the queue, then the threads."""
-        await self._batcher.aclose()
-        for threads in (self._threads, self._threads_behind):
-            threads.shutdown(wait=False, cancel_futures=True)
+        """Ends the queues, then the threads."""
+        for batcher, crew in ((self._batcher, self._crew), (self._batcher_behind, self._crew_behind)):
+            await batcher.aclose()
+            crew.close()
 
-    def _warm_up(self) -> None:
-        lengths = [min(length, self.folder.card.max_length_tokens) for length in WARM_UP_LENGTHS]
+
+class _Crew:
+    """Single-thread sessions on as many threads of one priority.
+
+    A model whose output depends on its batch (onnxruntime's dynamic int8) runs one row at a time, so that a text has
+    the same result whatever else is in flight; others run rows of like length together where that is faster.
+    """
+
+    def __init__(self, name: str, folder: ModelFolder, n_sessions: int, steps_back: int) -> None:
+        self._folder = folder
+        self._n_sessions = n_sessions
+        self._run_tokens = 0 if folder.card.output_depends_on_batch else RUN_TOKENS
+        self._idle: deque[ort.InferenceSession] = deque()
+        self._threads = ThreadPoolExecutor(n_sessions, f"onnx-{name}", partial(step_back, steps_back))
+
+    async def run(self, rows: list[TokenRow]) -> Sequence[Output]:
+        """The output for each row, computed in a thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._run, rows)
+
+    async def run_here(self, rows: list[TokenRow]) -> Sequence[Output]:
+        """The same without leaving the event loop; only while fewer runs are going on than there are sessions."""
+        return self._run(rows)
+
+    def warm_up(self) -> None:
+        """Makes all sessions and runs each once for every length. Raises ConfigError. Blocks."""
+        self._idle.extend(_session(self._folder) for _ in range(self._n_sessions))
+        lengths = [min(length, self._folder.card.max_length_tokens) for length in WARM_UP_LENGTHS]
         rows = [TokenRow((101,) * length, (0,) * length) for length in lengths]
         warmed = self._threads.map(lambda session: [self._infer(session, [row]) for row in rows], tuple(self._idle))
         list(warmed)  # raises what they raised
 
-    async def _run_in(self, threads: ThreadPoolExecutor, rows: list[TokenRow]) -> Sequence[Output]:
-        return await asyncio.get_running_loop().run_in_executor(threads, self._run, rows)
-
-    async def _run_here(self, rows: list[TokenRow]) -> Sequence[Output]:
-        return self._run(rows)
+    def close(self) -> None:
+        """Ends the threads."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _run(self, rows: list[TokenRow]) -> list[Output]:
         # At most as many batches run as there are sessions. The one that ran last has its weights in the processor's
         # cache still: a lone question takes 1.2 ms of CPU there, and 1.8 where two sessions take turns (2026-11-23).
-        session = self._idle.pop()
+        session = self._idle.pop() if self._idle else _session(self._folder)
         try:
             outputs: dict[int, Output] = {}
             for together in runs_of([len(row) for row in rows], self._run_tokens):
@@ -117,7 +139,7 @@ class OnnxModel:
             self._idle.append(session)
 
     def _infer(self, session: ort.InferenceSession, rows: list[TokenRow]) -> Output:
-        card = self.folder.card
+        card = self._folder.card
         longest = max(len(row) for row in rows)
         feeds = {name: np.zeros((len(rows), longest), dtype=np.int64) for name in card.inputs}
         for at, row in enumerate(rows):
@@ -131,19 +153,19 @@ class OnnxModel:
         return np.asarray(output, dtype=np.float32)
 
 
-def _threads(name: str, n_threads: int, steps_back: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(n_threads, name, partial(step_back, steps_back))
-
-
 def _limits(folder: ModelFolder, n_sessions: int) -> BatchLimits:
     if folder.card.task != "embed":
-        return BatchLimits(n_parallel=n_sessions, interactive_tokens=512, bulk_tokens=512)
+        return BatchLimits(n_parallel=n_sessions, interactive_tokens=512)
     return BatchLimits(
         n_parallel=n_sessions,
         interactive_tokens=QUESTION_TOKENS,
-        bulk_tokens=512,
         beside_tokens=QUESTION_TOKENS // (n_sessions - 1) if n_sessions > 1 else 0,
     )
+
+
+def _limits_behind(n_sessions: int) -> BatchLimits:
+    """One batch more than sessions: it lies ready when one of the others ends."""
+    return BatchLimits(n_parallel=n_sessions + 1, bulk_tokens=1_024)
 
 
 def runs_of(lengths: Sequence[int], run_tokens: int) -> list[list[int]]:

@@ -146,7 +146,7 @@ async def test_callers_are_told_a_few_at_a_time() -> None:
 async def test_an_item_that_is_alone_runs_on_the_loop_and_none_that_has_company() -> None:
     backend, elsewhere = Backend(), Backend()
     elsewhere.gate.clear()
-    batcher = Batcher("test", elsewhere.run, limits=BatchLimits(n_parallel=2), ways={"here": backend.run})
+    batcher = Batcher("test", elsewhere.run, limits=BatchLimits(n_parallel=2), here=backend.run)
     alone = Work(tenant="a", deadline=Deadline.after(30), is_alone=True)
     await batcher.submit(1, 10, alone)
     assert backend.batches == [[1]]
@@ -168,21 +168,13 @@ def test_what_has_taken_long_does_not_run_on_the_loop() -> None:
             return items
 
         elsewhere = Backend()
-        batcher = Batcher("test", elsewhere.run, limits=LIMITS, ways={"here": slow}, clock=now_s)
+        batcher = Batcher("test", elsewhere.run, limits=LIMITS, here=slow, clock=now_s)
         for number in range(3):
             await batcher.submit(number, 10, Work(tenant="a", deadline=Deadline(1e9), is_alone=True))
         assert elsewhere.batches == [[1], [2]]
         await batcher.aclose()
 
     simulate(scenario())
-
-
-async def test_bulk_work_runs_behind() -> None:
-    backend, behind = Backend(), Backend()
-    batcher = Batcher("test", backend.run, limits=LIMITS, ways={"behind": behind.run})
-    await asyncio.gather(batcher.submit(1, 10, work(lane="bulk")), batcher.submit(2, 10, work()))
-    assert (backend.batches, behind.batches) == ([[2]], [[1]])
-    await batcher.aclose()
 
 
 async def test_a_question_does_not_wait_for_company_beside_bulk_work() -> None:

@@ -10,10 +10,13 @@ from hypothesis import strategies as st
 
 from rag.base.deadline import Deadline
 from rag.base.errors import ConfigError
-from rag.base.types import Work
+from rag.base.types import Lane, Work
 from rag.index.embedders.onnx import OnnxEmbedder
 from rag.infer.models import damaged_files, open_model, shipped_models
 from rag.infer.onnx import MAX_PAD_WASTE, OnnxModel, mean_pooled, runs_of
+from rag.telemetry.report import BatchReport
+
+LANES: tuple[Lane, ...] = ("interactive", "bulk")
 
 WORDS = [
     "the",
@@ -66,6 +69,24 @@ async def test_a_vector_does_not_depend_on_what_else_is_embedded() -> None:
     together = await embedder.embed([text, *(other[0] for other in others), ""], "passage", work)
     assert np.abs(together[0] - alone).max() <= 1e-5
     assert (await embedder.embed([], "query", work)).shape == (0, 384)
+    await model.aclose()
+
+
+async def test_bulk_work_has_a_queue_of_its_own_and_gives_the_same_vectors() -> None:
+    told: list[BatchReport] = []
+    folder = open_model("all-minilm-l6-v2", "embed")
+    model = await asyncio.to_thread(OnnxModel.load, folder, 1, told.append)
+    embedder = OnnxEmbedder(model)
+    asked, behind = (Work(tenant="a", deadline=Deadline.after(100), lane=lane) for lane in LANES)
+    texts = [" ".join(WORDS[: 1 + n % len(WORDS)]) for n in range(40)]
+    vectors, again = await asyncio.gather(
+        embedder.embed(texts, "passage", behind), embedder.embed(texts, "passage", asked)
+    )
+    assert np.abs(vectors - again).max() <= 1e-5
+    assert {report.queue: sum(one.n_items for one in told if one.queue == report.queue) for report in told} == {
+        "embed": 40,
+        "embed_bulk": 40,
+    }
     await model.aclose()
 
 
