@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import msgspec
 
 from llm.abilities import Ability
-from llm.chat_completions import Call, Chunk, Delta, ending, read_chunk, read_error
+from llm.chat_completions import Call, Chunk, Delta, ending, read_chunk, read_error, read_text
 from llm.chat_request import request_body
 from llm.completion import Completion, Piece
 from llm.config import OpenAIConfig
@@ -48,6 +48,10 @@ class OpenAIWire:
 
 class OpenAICompletion(Completion[SseEvent]):
     """One answer in chunks, ended by `[DONE]` or by a finish reason."""
+
+    def text_of(self, event: SseEvent) -> str | None:
+        """See `Completion`."""
+        return read_text(event.data) if event.name == "message" else None
 
     def read(self, event: SseEvent) -> Piece:
         """See `Completion`."""

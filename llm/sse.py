@@ -19,7 +19,7 @@ _BLANK = b"\n\n"
 _DATA = b"data: "
 
 
-class SseEvent(Struct, frozen=True, kw_only=True):
+class SseEvent(Struct, frozen=True):
     """One event. `name` is "message" unless the server said otherwise; `data` is its lines joined by a line feed."""
 
     name: str
@@ -42,8 +42,10 @@ class SseParser:
         """The events that `piece` completes, in order. Raises BadDependency when an event exceeds the bound."""
         if self._at_start and piece and not self._line and not piece.startswith(_BOM[:1]):
             self._at_start = False
-        if piece.endswith(_BLANK) and self._is_between and b"\r" not in piece:
-            return self._whole(piece)
+        if self._is_between and (lone := _lone_data(piece)):
+            if max(map(len, lone)) > self._max_event_bytes - len(_DATA):
+                self._refuse()
+            return [SseEvent("message", data) for data in lone]
         if not piece:
             return []
         if self._after_return:
@@ -73,20 +75,6 @@ class SseParser:
         """Whether nothing of an event is here."""
         return not (self._at_start or self._after_return or self._line or self._data or self._name)
 
-    def _whole(self, piece: bytes) -> list[SseEvent]:
-        """The events of a piece that holds them from beginning to end, as nearly all do: at a third of the cost."""
-        events: list[SseEvent] = []
-        for block in piece.removesuffix(_BLANK).split(_BLANK):
-            if len(block) > self._max_event_bytes:
-                self._refuse()
-            if block.startswith(_DATA) and b"\n" not in block:
-                events.append(SseEvent(name="message", data=block[len(_DATA) :]))
-                continue
-            for line in block.split(b"\n"):
-                events += self._end_line(line)
-            events += self._dispatch()
-        return events
-
     def _refuse(self) -> NoReturn:
         raise BadDependency(f"the model server sent an event of over {self._max_event_bytes} bytes")
 
@@ -110,3 +98,11 @@ class SseParser:
         events = [SseEvent(name=self._name or "message", data=b"\n".join(self._data))] if self._data else []
         self._name, self._data, self._n_data_bytes = "", [], 0
         return events
+
+
+def _lone_data(piece: bytes) -> list[bytes]:
+    """The data of whole events of one such line each, as nearly all are: at a fifth of the cost. Else nothing."""
+    if not (piece.startswith(_DATA) and piece.endswith(_BLANK)):
+        return []
+    found = piece[len(_DATA) : -len(_BLANK)].split(_BLANK + _DATA)
+    return found if b"\r" not in piece and piece.count(b"\n") == len(_BLANK) * len(found) else []
