@@ -1,11 +1,12 @@
 """GET /metrics, and the count of every HTTP request."""
 
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from litestar import Request, Response, get
 from litestar.di import NamedDependency
 from litestar.enums import HttpMethod
-from litestar.types import BeforeMessageSendHookHandler, Message, Scope
+from litestar.types import Message, Scope
 
 from rag.compose import Services
 from rag.serve.guards import WATCHES
@@ -36,7 +37,7 @@ async def metrics(request: Request[Any, Any, Any], services: NamedDependency[Ser
     return Response(told, media_type=OPENMETRICS_TYPE if openmetrics else CONTENT_TYPE)
 
 
-def counting(numbers: Metrics) -> BeforeMessageSendHookHandler:
+def counting(numbers: Metrics) -> Callable[[Message, Scope], Awaitable[None]]:
     """A hook that counts each response once, under its route's template and never under the path itself."""
 
     async def count(message: Message, scope: Scope) -> None:
