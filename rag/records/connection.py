@@ -5,8 +5,9 @@ Statements name their values as `:name` and use what both understand; rows come 
 
 import re
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,6 +20,9 @@ Row = dict[str, Any]
 
 BUSY_S = 5.0
 """How long SQLite waits for another process that writes, such as `rag log erase`."""
+
+ROWS_AT_ONCE = 200
+"""Of SQLite's 32,766 values in one statement."""
 
 _NAMED = re.compile(r"(?<!:):([a-z_]+)")
 
@@ -36,6 +40,10 @@ class Connection(Protocol):
 
     def change(self, sql: str, values: Mapping[str, Value] | Iterable[Mapping[str, Value]]) -> int:
         """Runs one statement, once for each of the mappings, and says how many rows it changed."""
+        ...
+
+    def insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Value]]) -> None:
+        """Stores many rows. The names are ours, and never what somebody said."""
         ...
 
     def close(self) -> None:
@@ -63,6 +71,18 @@ class SqliteConnection:
     def change(self, sql: str, values: Mapping[str, Value] | Iterable[Mapping[str, Value]]) -> int:
         """See Connection."""
         return self._raw.executemany(sql, [values] if isinstance(values, Mapping) else values).rowcount
+
+    def insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Value]]) -> None:
+        """See Connection. Some hundred rows are one statement.
+
+        Every statement lets go of the interpreter and has to get it back from the event loop: a log that was written
+        row by row took a sixth of what a gateway can do (2 cores, 2026-11-24).
+        """
+        begins = f"INSERT INTO {table} ({', '.join(columns)}) VALUES "  # noqa: S608 - names of ours, see the protocol
+        marks = f"({', '.join('?' * len(columns))})"
+        for at in range(0, len(rows), ROWS_AT_ONCE):
+            some = rows[at : at + ROWS_AT_ONCE]
+            self._raw.execute(begins + ", ".join([marks] * len(some)), [*chain.from_iterable(some)])
 
     def close(self) -> None:
         """See Connection. What was erased is then gone from the write-ahead log too, whoever else has the file open."""
@@ -106,6 +126,13 @@ class PostgresConnection:
         with self._raw.cursor() as cursor:
             cursor.executemany(_psycopg(sql), [values] if isinstance(values, Mapping) else list(values))
             return cursor.rowcount
+
+    def insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Value]]) -> None:
+        """See Connection."""
+        marks = ", ".join(["%s"] * len(columns))
+        sql = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})"  # noqa: S608 - as above
+        with self._raw.cursor() as cursor:
+            cursor.executemany(sql.encode(), rows)
 
     def close(self) -> None:
         """See Connection."""

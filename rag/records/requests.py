@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import astuple
 
 from rag.base.ids import ordered_id
 from rag.records.config import LogConfig
@@ -57,12 +58,13 @@ class RequestRecord(Struct, frozen=True, kw_only=True):
 
 
 COLUMNS = (*RequestRecord.__struct_fields__, "n_bytes")
-_INSERT = f"INSERT INTO requests ({', '.join(COLUMNS)}) VALUES ({', '.join(f':{name}' for name in COLUMNS)})"  # noqa: S608 - the names are ours
+_JSON_AT = tuple(at for at, name in enumerate(COLUMNS) if name in JSON_COLUMNS)
+_KEPT_AT = COLUMNS.index("kept")
 
 
 def insert(connection: Connection, records: Iterable[RequestRecord]) -> None:
     """Stores the records."""
-    connection.change(_INSERT, [row_of(record) for record in records])
+    connection.insert("requests", COLUMNS, [row_of(record) for record in records])
 
 
 def latest(connection: Connection, limit: int, *, before: str = LAST) -> list[RequestRecord]:
@@ -122,13 +124,14 @@ def prune(connection: Connection, config: LogConfig, now_s: float) -> int:
     return n_gone
 
 
-def row_of(record: RequestRecord) -> dict[str, Value]:
-    """The record as the table has it."""
-    row: dict[str, Any] = {name: getattr(record, name) for name in RequestRecord.__struct_fields__}
-    for name in JSON_COLUMNS:
-        row[name] = None if row[name] is None else msgspec.json.encode(row[name]).decode()
-    texts = (value for value in row.values() if isinstance(value, str))
-    return row | {"kept": int(record.kept), "n_bytes": FIXED_BYTES + sum(len(text.encode()) for text in texts)}
+def row_of(record: RequestRecord) -> list[Value]:
+    """The record as the table has it, in the order of its `COLUMNS`."""
+    row: list[Any] = [*astuple(record)]
+    for at in _JSON_AT:
+        row[at] = None if row[at] is None else msgspec.json.encode(row[at]).decode()
+    row[_KEPT_AT] = int(record.kept)
+    texts = "".join([value for value in row if isinstance(value, str)])
+    return [*row, FIXED_BYTES + len(texts.encode())]
 
 
 def record_of(row: Row) -> RequestRecord:

@@ -10,6 +10,7 @@ from rag.base.errors import NotFound
 from rag.base.types import Principal
 from rag.records import feedback, requests
 from rag.records.config import LogConfig, SqliteConfig
+from rag.records.connection import ROWS_AT_ONCE
 from rag.records.database import Database, open_database
 from rag.records.feedback import Feedback, give
 from rag.records.requests import RequestRecord
@@ -110,7 +111,7 @@ async def test_what_sampling_did_not_choose_goes_after_the_window(database: Data
 async def test_the_oldest_go_when_there_is_too_much(database: Database) -> None:
     records = [plain(number, question="x" * 1000) for number in range(10)]
     await stored(database, *records)
-    size = requests.row_of(records[0])["n_bytes"]
+    size = requests.row_of(records[0])[-1]
     assert await pruned(database, NOW_S, max_bytes=3 * size) == 7
     assert await names(database) == ["r7", "r8", "r9"]
     assert await pruned(database, NOW_S, max_bytes=3 * size) == 0
@@ -170,3 +171,11 @@ async def test_nobody_hides_a_request_by_its_name(database: Database) -> None:
     await stored(database, plain(1, request_id="same"), plain(2, request_id="same", subject="eve"))
     await database.run(partial(give, feedback=Feedback(thumb="up"), principal=ANN, request_id="same"))
     assert await database.run(partial(feedback.of, record_ids=[f"{1:032x}"]))
+
+
+async def test_more_records_than_fit_into_one_statement_are_all_stored(database: Database) -> None:
+    many = [replace(FULL, id=f"{number:032x}", request_id=f"r{number}") for number in range(2 * ROWS_AT_ONCE + 1)]
+    await database.run(lambda connection: requests.insert(connection, many))
+    stored = await database.run(lambda connection: requests.latest(connection, len(many) + 1))
+    assert {one.request_id for one in stored} == {one.request_id for one in many}
+    await database.run(lambda connection: requests.insert(connection, []))
