@@ -154,7 +154,7 @@ class _TextChoice(Struct, frozen=True):
     finish_reason: None = None
 
 
-class _TextChunk(Struct, frozen=True):
+class TextChunk(Struct, frozen=True):
     """A chunk that adds a text and says nothing else that anybody here wants to know."""
 
     choices: tuple[_TextChoice]
@@ -164,15 +164,8 @@ class _TextChunk(Struct, frozen=True):
 
 
 _chunks = msgspec.json.Decoder(Chunk)
-_texts = msgspec.json.Decoder(_TextChunk)
-
-
-def read_text(data: bytes) -> str | None:
-    """The text of a chunk that holds nothing else, at a third of the cost of `read_chunk`; None for any other."""
-    try:
-        return _texts.decode(data).choices[0].delta.content
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return None
+text_chunk = msgspec.json.Decoder(TextChunk).decode
+"""Reads a chunk that holds a text and nothing else, at a third of the cost of `read_chunk`; else as decoders raise."""
 
 
 def read_chunk(data: bytes) -> Chunk:

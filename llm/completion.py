@@ -119,16 +119,23 @@ class Completion(ABC, Generic[EventT]):
                     piece = self.read(event)
                     if piece.reasoning or piece.calls or (piece.is_progress and not piece.text):
                         self.n_estimated_tokens += piece.estimated_tokens
-                        yield from _joined(texts)
+                        yield from self._joined(texts)
                         yield piece
                         continue
                     text = piece.text
-                self.n_estimated_tokens += n_tokens_of(text)
                 texts.append(text)
         except Exception:
-            yield from _joined(texts)
+            yield from self._joined(texts)
             raise
-        yield from _joined(texts)
+        yield from self._joined(texts)
+
+    def _joined(self, texts: list[str]) -> Iterator[Piece]:
+        """The texts, which are taken and counted, as one piece: whoever passes it on has less to pass."""
+        self.n_estimated_tokens += n_tokens_of(texts)
+        text = "".join(texts)
+        texts.clear()
+        if text:
+            yield Piece(text, is_progress=True)
 
     def end(self, *, offers_tools: bool = False) -> StopReason:
         """Why the answer ended. Raises BadDependency when it did not: a stream that just stops was cut off.
@@ -151,11 +158,3 @@ class Completion(ABC, Generic[EventT]):
     def fail(self, error: WireError, retry_after_s: float | None = None) -> NoReturn:
         """Raises what an error inside the stream stands for."""
         raise as_error(failure_of(None, error, retry_after_s), self._target)
-
-
-def _joined(texts: list[str]) -> Iterator[Piece]:
-    """The texts, which are taken, as one piece: whoever passes it on has less to pass."""
-    text = "".join(texts)
-    texts.clear()
-    if text:
-        yield Piece(text, is_progress=True)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import msgspec
 
 from llm.abilities import Ability
-from llm.chat_completions import Call, Chunk, Delta, ending, read_chunk, read_error, read_text
+from llm.chat_completions import Call, Chunk, Delta, ending, read_chunk, read_error, text_chunk
 from llm.chat_request import request_body
 from llm.completion import Completion, Piece
 from llm.config import OpenAIConfig
@@ -51,7 +51,12 @@ class OpenAICompletion(Completion[SseEvent]):
 
     def text_of(self, event: SseEvent) -> str | None:
         """See `Completion`."""
-        return read_text(event.data) if event.name == "message" else None
+        if event.name != "message":
+            return None
+        try:
+            return text_chunk(event.data).choices[0].delta.content
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return None
 
     def read(self, event: SseEvent) -> Piece:
         """See `Completion`."""

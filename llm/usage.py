@@ -21,10 +21,10 @@ def prompt_tokens(turns: Sequence[Turn], options: Options) -> int:
 
 def estimated_tokens(delta: TextDelta | ReasoningDelta | ToolCallDelta) -> int:
     """About how many tokens an event has."""
-    return n_tokens_of(delta.arguments if isinstance(delta, ToolCallDelta) else delta.text)
+    return n_tokens_of([delta.arguments if isinstance(delta, ToolCallDelta) else delta.text])
 
 
-def n_tokens_of(text: str) -> int:
-    """About how many tokens a piece of an answer has: one is some four bytes of UTF-8."""
-    n_bytes = len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
-    return -(-n_bytes // 4)
+def n_tokens_of(pieces: Sequence[str]) -> int:
+    """About how many tokens pieces of an answer have: one is some four bytes of UTF-8, and of one piece."""
+    sizes = [len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass")) for text in pieces]
+    return sum([-(-n_bytes // 4) for n_bytes in sizes])

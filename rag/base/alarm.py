@@ -1,7 +1,10 @@
 """An end to waiting: cancels the task that waits when its time is up, and tells that from any other cancellation."""
 
 import asyncio
-from typing import Any
+from typing import Any, Final
+
+LATE_S: Final = 0.005
+"""How much too late it may ring, for the sake of not being set anew for every wait whose end is nearly the same."""
 
 
 class Alarm:
@@ -20,12 +23,12 @@ class Alarm:
 
     def set(self, within_s: float) -> None:
         """The task that runs here is to wait for so long at most."""
-        self._task = asyncio.current_task()
+        loop = asyncio.get_running_loop()
+        self._task = asyncio.current_task(loop)
         self._n_cancelled = self._task.cancelling() if self._task else 0
         self._has_rung = False
-        loop = asyncio.get_running_loop()
         self._due_s = loop.time() + within_s
-        if self._timer is None or self._rings_at_s > self._due_s:
+        if self._timer is None or self._rings_at_s > self._due_s + LATE_S:
             self._arm(loop)
 
     def unset(self) -> None:

@@ -44,7 +44,8 @@ class Verdict(Struct, frozen=True, kw_only=True):
 
 def meter(rate: Rate, tat_s: float, now_s: float, weight: int = 1) -> Verdict:
     """Whether `weight` units may pass now, and the schedule afterwards. Both times are on one clock, in seconds."""
-    step_s, tolerance_s = rate.step_s, rate.tolerance_s
+    step_s = MINUTE_S / rate.per_minute  # a step and a tolerance, which asked for by name cost as much as all the rest
+    tolerance_s = step_s * (rate.burst or rate.per_minute)
     ahead = max(tat_s, now_s)
     then = ahead + weight * step_s
     wait_s = then - tolerance_s - now_s

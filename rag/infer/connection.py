@@ -24,15 +24,15 @@ class Incoming:
         self.has_head = False
         self.is_whole = False
         self.fault: OSError | None = None
+        self.pieces: list[bytes] = []
+        self.n_bytes = 0
         self._connection = connection
-        self._pieces: list[bytes] = []
-        self._n_bytes = 0
         self._waiter: asyncio.Future[None] | None = None
 
     async def next(self) -> bytes | None:
         """See `Reply`."""
         while True:
-            if self._pieces:
+            if self.pieces:
                 return self._taken()
             if self.fault is not None:
                 raise self.fault
@@ -65,18 +65,12 @@ class Incoming:
         self.status = status
         self.has_head = True
 
-    def add(self, data: bytes) -> bool:
-        """More of the body; whether as much waits as may."""
-        self._pieces.append(data)
-        self._n_bytes += len(data)
-        return self._n_bytes > MAX_WAITING_BYTES
-
     def _taken(self) -> bytes:
-        data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
-        self._pieces.clear()
-        if self._n_bytes > MAX_WAITING_BYTES:
+        data = self.pieces[0] if len(self.pieces) == 1 else b"".join(self.pieces)
+        self.pieces.clear()
+        if self.n_bytes > MAX_WAITING_BYTES:
             self._connection.resume()
-        self._n_bytes = 0
+        self.n_bytes = 0
         return data
 
 
@@ -197,7 +191,12 @@ class Connection(asyncio.Protocol):
 
     def on_body(self, data: bytes) -> None:
         """A piece of the body."""
-        if self._reply is not None and self._reply.add(data) and not self._is_held:
+        reply = self._reply
+        if reply is None:
+            return
+        reply.pieces.append(data)
+        reply.n_bytes += len(data)
+        if reply.n_bytes > MAX_WAITING_BYTES and not self._is_held:
             self._is_held = True
             self._transport.pause_reading()
 
