@@ -8,8 +8,8 @@ from msgspec import Struct
 
 from rag.base.errors import QuotaExceeded
 from rag.govern.allowance import Accounts
-from rag.govern.gcra import Rate, Verdict, meter
-from rag.govern.schedules import Moment, Row, Schedules
+from rag.govern.gcra import Rate, Verdict
+from rag.govern.schedules import Row, Schedules
 
 Unit = Literal["requests", "tokens"]
 
@@ -37,8 +37,7 @@ class Meters:
         rows = _rows(accounts, unit)
         if not rows:
             return None
-        moment = await self._schedules.take(rows, weight)
-        verdicts = _verdicts(rows, moment, weight)
+        verdicts = await self._schedules.take(rows, weight)
         for row, verdict in zip(rows, verdicts, strict=True):
             if not verdict.is_admitted:
                 account = row.name.removesuffix(f" {unit}")
@@ -60,12 +59,7 @@ class Meters:
         rows = _rows(accounts, unit)
         if not rows:
             return None
-        moment = await self._schedules.take(rows, 0)
-        return _tightest(unit, rows, _verdicts(rows, moment, 0))
-
-
-def _verdicts(rows: Sequence[Row], moment: Moment, weight: int) -> list[Verdict]:
-    return [meter(row.rate, tat_s, moment.now_s, weight) for row, tat_s in zip(rows, moment.tats_s, strict=True)]
+        return _tightest(unit, rows, await self._schedules.take(rows, 0))
 
 
 def _tightest(unit: Unit, rows: Sequence[Row], verdicts: Sequence[Verdict]) -> Standing:

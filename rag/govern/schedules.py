@@ -7,7 +7,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from rag.base.deadline import Clock
-from rag.govern.gcra import Rate, meter, returned
+from rag.govern.gcra import Rate, Verdict, meter, returned
 
 
 class Row(Struct, frozen=True):
@@ -17,20 +17,13 @@ class Row(Struct, frozen=True):
     rate: Rate
 
 
-class Moment(Struct, frozen=True):
-    """What a clock said, and each schedule as it was then, before anything moved it; both in seconds."""
-
-    now_s: float
-    tats_s: tuple[float, ...]
-
-
 class Schedules(Protocol):
     """Keeps the schedule of every meter. Safe to call concurrently."""
 
-    async def take(self, rows: Sequence[Row], weight: int) -> Moment:
+    async def take(self, rows: Sequence[Row], weight: int) -> Sequence[Verdict]:
         """Lets `weight` units pass on all meters, if every one of them admits them, or on none. Raises Unavailable.
 
-        The moment tells which, by `rag.govern.gcra.meter`. A weight of 0 only looks.
+        What each says by itself, in the order of `rows`. A weight of 0 only looks.
         """
         ...
 
@@ -46,15 +39,14 @@ class LocalSchedules:
         self._clock = clock
         self._tats_s: dict[str, float] = {}
 
-    async def take(self, rows: Sequence[Row], weight: int) -> Moment:
+    async def take(self, rows: Sequence[Row], weight: int) -> Sequence[Verdict]:
         """See the port."""
         now_s = self._clock()
-        before = tuple([self._tats_s.get(row.name, now_s) for row in rows])
-        if weight:
-            verdicts = [meter(row.rate, tat_s, now_s, weight) for row, tat_s in zip(rows, before, strict=True)]
-            if all(verdict.is_admitted for verdict in verdicts):
-                self._tats_s.update((row.name, verdict.tat_s) for row, verdict in zip(rows, verdicts, strict=True))
-        return Moment(now_s, before)
+        verdicts = [meter(row.rate, self._tats_s.get(row.name, now_s), now_s, weight) for row in rows]
+        if weight and all(verdict.is_admitted for verdict in verdicts):
+            for row, verdict in zip(rows, verdicts, strict=True):
+                self._tats_s[row.name] = verdict.tat_s
+        return verdicts
 
     async def give_back(self, rows: Sequence[Row], weight: int) -> None:
         """See the port."""

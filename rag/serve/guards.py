@@ -1,6 +1,6 @@
 """Who may come in: a key becomes a Principal before the body is read, and every route names the scope it needs."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,7 +14,7 @@ from rag.base.types import Scope as KeyScope
 from rag.govern.access import require
 from rag.govern.accounts import AccountBook
 from rag.govern.keys import KeyRing, is_loopback
-from rag.govern.meters import Meters, Standing
+from rag.govern.meters import Meters, Standing, Unit
 from rag.serve.headers import header, token_in
 
 NEEDS = "needs_scopes"
@@ -31,6 +31,10 @@ OPERATES: dict[str, Any] = {NEEDS: ("operator",)}
 LOOKS_BACK: dict[str, Any] = {NEEDS: ("read", "operator")}
 
 _STANDINGS = "groundwire_standings"
+_NAMES: dict[Unit, tuple[bytes, bytes, bytes]] = {
+    "requests": (b"x-ratelimit-limit-requests", b"x-ratelimit-remaining-requests", b"x-ratelimit-reset-requests"),
+    "tokens": (b"x-ratelimit-limit-tokens", b"x-ratelimit-remaining-tokens", b"x-ratelimit-reset-tokens"),
+}
 
 
 class Doorkeeper:
@@ -78,11 +82,13 @@ async def tell_standing(message: Message, scope: Scope) -> None:
         message["headers"] = [*message.get("headers", ()), *told]
 
 
-def _fields(standing: Standing) -> Iterator[tuple[bytes, bytes]]:
-    unit = standing.unit.encode()
-    yield b"x-ratelimit-limit-" + unit, b"%d" % standing.limit_per_minute
-    yield b"x-ratelimit-remaining-" + unit, b"%d" % standing.n_remaining
-    yield b"x-ratelimit-reset-" + unit, b"%.3fs" % standing.reset_s
+def _fields(standing: Standing) -> tuple[tuple[bytes, bytes], ...]:
+    limit, remaining, reset = _NAMES[standing.unit]
+    return (
+        (limit, b"%d" % standing.limit_per_minute),
+        (remaining, b"%d" % standing.n_remaining),
+        (reset, b"%.3fs" % standing.reset_s),
+    )
 
 
 def provide_principal(request: Request[Principal, Any, Any], services: NamedDependency[Any]) -> Principal:  # noqa: ARG001 - see below

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import msgspec
 import redis.asyncio as redis
 
+from rag.govern.gcra import Verdict, meter
 from rag.govern.ledgers.redis import answered
-from rag.govern.schedules import Moment, Row
+from rag.govern.schedules import Row
 
 PREFIX = "{groundwire}:rate:"
 _MICROS = 1_000_000
@@ -37,10 +38,11 @@ class RedisSchedules:
     def __init__(self, client: "redis.Redis") -> None:
         self._move = client.register_script(_MOVE)
 
-    async def take(self, rows: Sequence[Row], weight: int) -> Moment:
+    async def take(self, rows: Sequence[Row], weight: int) -> Sequence[Verdict]:
         """See the port."""
         now, *tats = await self._moved(rows, weight, "take")
-        return Moment(now / _MICROS, tuple(tat / _MICROS for tat in tats))
+        pairs = zip(rows, tats, strict=True)
+        return [meter(row.rate, tat / _MICROS, now / _MICROS, weight) for row, tat in pairs]
 
     async def give_back(self, rows: Sequence[Row], weight: int) -> None:
         """See the port."""
